@@ -27,6 +27,9 @@ export const MAX_PLAINTEXT_BYTES = 15_872
 /** Two bytes of the plaintext hold the length of the content. */
 export const MAX_CONTENT_BYTES = MAX_PLAINTEXT_BYTES - 2
 
+/** Largest content that rides along in a hello: the largest Padmé size whose hello fits MAX_HELLO_BYTES, less its length. */
+export const MAX_HELLO_CONTENT_BYTES = 6_398
+
 export const KEY_BYTES = 32
 export const SIGNATURE_BYTES = 64
 export const KEM_PUBLIC_BYTES = 1_184
@@ -34,9 +37,11 @@ export const KEM_CIPHERTEXT_BYTES = 1_088
 export const KEM_SEED_BYTES = 64
 export const SESSION_ID_BYTES = 8
 export const STREAM_BYTES = 12
+export const FINGERPRINT_BYTES = 16
+export const BOOT_ID_BYTES = 8
 
 /** box1's plaintext has this size whatever it holds, so that it tells neither the kind nor the length of a name. */
-export const BOX1_PLAINTEXT_BYTES = 512
+export const BOX1_PLAINTEXT_BYTES = 384
 export const KNOCK_BYTES = 20
 
 /** Leaves of a key tree: packets of one direction of one session. */
@@ -67,6 +72,7 @@ export const LABEL = {
   directoryAddress: 'fw1 directory',
   doorbellSecret: 'fw1 doorbell',
   hello: 'fw1 hello',
+  helloKeys: 'fw1 hello keys',
   inviteChecksum: 'fw1 invite',
   knockInvite: 'fw1 knock invite',
   record: 'fw1 prekey record',
@@ -76,6 +82,7 @@ export const LABEL = {
   sessionAccepted: 'fw1 accepted',
   site: 'fw1 site',
   box2: 'fw1 box2',
+  node: 'fw1 node',
   resumption: 'fw1 resumption',
   addressUp: 'fw1 address up',
   addressDown: 'fw1 address down',

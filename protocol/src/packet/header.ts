@@ -15,7 +15,15 @@ import {
 import { readU32 } from '../bytes.js'
 import { malformed, ProtocolError } from '../errors.js'
 
-export { ADDRESS_BYTES, HEADER_BYTES, MAX_HELLO_BYTES, MAX_PACKET_BYTES, PACKET_DATA, PACKET_HELLO, ProtocolError }
+export {
+  ADDRESS_BYTES,
+  HEADER_BYTES,
+  MAX_HELLO_BYTES,
+  MAX_PACKET_BYTES,
+  PACKET_DATA,
+  PACKET_HELLO,
+  ProtocolError,
+}
 
 export type PacketType = typeof PACKET_HELLO | typeof PACKET_DATA
 
@@ -32,7 +40,8 @@ export interface PacketHeader {
 
 /** Reads the 30 bytes every packet begins with and checks the packet's size; says nothing about who made it. */
 export function parseHeader(packet: Uint8Array): PacketHeader {
-  if (packet.length < HEADER_BYTES + TAG_BYTES) throw malformed(`a packet of ${packet.length} bytes is too short`)
+  if (packet.length < HEADER_BYTES + TAG_BYTES)
+    throw malformed(`a packet of ${packet.length} bytes is too short`)
   const first = packet[0]!
   if (first >>> 4 !== PROTOCOL_VERSION) {
     throw new ProtocolError('FW_VERSION_UNKNOWN', `packet version ${first >>> 4} is not spoken here`)
@@ -41,7 +50,10 @@ export function parseHeader(packet: Uint8Array): PacketHeader {
   if (type !== PACKET_HELLO && type !== PACKET_DATA) throw malformed(`packet type ${type} is unknown`)
   const limit = type === PACKET_HELLO ? MAX_HELLO_BYTES : MAX_PACKET_BYTES
   if (packet.length > limit) {
-    throw new ProtocolError('FW_TOO_LARGE', `a packet of ${packet.length} bytes, at most ${limit} are allowed`)
+    throw new ProtocolError(
+      'FW_TOO_LARGE',
+      `a packet of ${packet.length} bytes, at most ${limit} are allowed`,
+    )
   }
   return {
     type,

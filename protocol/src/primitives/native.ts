@@ -30,7 +30,10 @@ function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
 
 /** By JWK: importing DER costs several times more (docs/decisions/003-primitives.md). */
 function publicKeyOf(curve: Curve, raw: Uint8Array): KeyObject {
-  return createPublicKey({ key: { kty: 'OKP', crv: curve, x: Buffer.from(raw).toString('base64url') }, format: 'jwk' })
+  return createPublicKey({
+    key: { kty: 'OKP', crv: curve, x: Buffer.from(raw).toString('base64url') },
+    format: 'jwk',
+  })
 }
 
 function rawPublicKey(key: KeyObject): Uint8Array {
@@ -54,14 +57,18 @@ export const native: Primitives = {
   hmacSha256: (key, ...parts) => hmac('sha256', key, parts),
   hmacSha512: (key, ...parts) => hmac('sha512', key, parts),
   seal(key, nonce, aad, plaintext) {
-    const cipher = createCipheriv('chacha20-poly1305', createSecretKey(key), nonce, { authTagLength: TAG_BYTES })
+    const cipher = createCipheriv('chacha20-poly1305', createSecretKey(key), nonce, {
+      authTagLength: TAG_BYTES,
+    })
     cipher.setAAD(aad, { plaintextLength: plaintext.length })
     return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
   },
   open(key, nonce, aad, sealed) {
     const length = sealed.length - TAG_BYTES
     if (length < 0) return undefined
-    const cipher = createDecipheriv('chacha20-poly1305', createSecretKey(key), nonce, { authTagLength: TAG_BYTES })
+    const cipher = createDecipheriv('chacha20-poly1305', createSecretKey(key), nonce, {
+      authTagLength: TAG_BYTES,
+    })
     cipher.setAAD(aad, { plaintextLength: length })
     cipher.setAuthTag(sealed.subarray(length))
     const plaintext = cipher.update(sealed.subarray(0, length))

@@ -1,0 +1,110 @@
+import { concat } from '../bytes.js'
+import { KEY_BYTES } from '../constants.js'
+import { ProtocolError } from '../errors.js'
+import { verifyAgentCertificate, type AgentCertificate } from '../identity/certificate.js'
+import { parseRecord } from '../identity/record.js'
+import { unpad } from '../packet/padding.js'
+import { crypto } from '../primitives/index.js'
+import { decodeBox1, parseHello, type Hello, type HelloKind } from './layout.js'
+import {
+  acceptedHash,
+  agentSignatureBytes,
+  helloKeys,
+  sessionSecrets,
+  transcript,
+  type SessionSecrets,
+} from './schedule.js'
+
+/** The private halves behind one prekey record, as bytes so that they can go to a worker thread. */
+export interface PrekeySecrets {
+  /** The record's signed bytes. */
+  readonly record: Uint8Array
+  /** X25519 private key of the gateway's certificate. */
+  readonly gatewaySecret: Uint8Array
+  /** X25519 private key of the record. */
+  readonly prekeySecret: Uint8Array
+  /** ML-KEM-768 seed of the record, 64 bytes. */
+  readonly kemSeed: Uint8Array
+}
+
+export interface OpenedHello {
+  readonly kind: HelloKind
+  readonly agentKey: Uint8Array
+  /** Present unless the agent is joining. */
+  readonly certificate?: AgentCertificate
+  readonly continuity: Uint8Array
+  readonly siteRevision: number
+  readonly t1: Uint8Array
+  readonly ck: Uint8Array
+}
+
+/** The name under which an accepted hello is remembered; no public-key work. */
+export function helloHash(hello: Hello, recordBytes: Uint8Array): Uint8Array {
+  return acceptedHash(helloTranscript(hello, recordBytes), hello.box1)
+}
+
+/**
+ * All public-key work of accepting a hello: two X25519, one decapsulation, the agent's signature and certificate; about 1.5 ms,
+ * so for a worker thread. Every failure is one and the same: undefined. (A wrong KEM key gives another secret and box1 does not
+ * open; low-order X25519 points are refused.)
+ */
+export function openHello(packet: Uint8Array, secrets: PrekeySecrets): OpenedHello | undefined {
+  try {
+    return openBox1(parseHello(packet), secrets)
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
+  }
+}
+
+function openBox1(hello: Hello, secrets: PrekeySecrets): OpenedHello | undefined {
+  const record = parseRecord(secrets.record)
+  const t1 = helloTranscript(hello, secrets.record)
+  const { k1, ck } = helloKeys(
+    t1,
+    crypto.agreementKey(secrets.gatewaySecret).agree(hello.ephemeralKey),
+    crypto.agreementKey(secrets.prekeySecret).agree(hello.ephemeralKey),
+    crypto.kem.decapsulate(secrets.kemSeed, hello.kemCiphertext),
+  )
+  const plaintext = crypto.open(k1, hello.header.nonce, hello.headerWithoutHops, hello.box1)
+  if (!plaintext) return undefined
+  const { box, rest, signature } = decodeBox1(plaintext)
+  const certificate = box.kind === 'join' ? undefined : verifyAgentCertificate(record.siteKey, box.identity)
+  const agentKey = certificate?.agentKey ?? box.identity
+  if (agentKey.length !== KEY_BYTES) return undefined
+  if (!crypto.verify(agentKey, agentSignatureBytes(t1, rest), signature)) return undefined
+  const { kind, continuity, siteRevision } = box
+  return { kind, agentKey, ...(certificate && { certificate }), continuity, siteRevision, t1, ck }
+}
+
+/**
+ * The cheap half: the session's secrets and the first messages. Undefined where K or r is not the agent's, or box2 was
+ * altered.
+ */
+export function finishHello(
+  packet: Uint8Array,
+  opened: Pick<OpenedHello, 't1' | 'ck'>,
+  k: Uint8Array,
+  r: Uint8Array,
+): { readonly session: SessionSecrets; readonly content: Uint8Array } | undefined {
+  const hello = parseHello(packet)
+  const session = sessionSecrets(opened.t1, opened.ck, hello.box1, k, r)
+  const aad = concat(hello.headerWithoutHops, hello.box1)
+  const padded = crypto.open(session.box2Key, hello.header.nonce, aad, hello.box2)
+  if (!padded) return undefined
+  try {
+    return { session, content: unpad(padded) }
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
+  }
+}
+
+function helloTranscript(hello: Hello, recordBytes: Uint8Array): Uint8Array {
+  return transcript(
+    parseRecord(recordBytes),
+    hello.headerWithoutHops,
+    hello.ephemeralKey,
+    hello.kemCiphertext,
+  )
+}

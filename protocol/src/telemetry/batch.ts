@@ -1,0 +1,132 @@
+import {
+  asArray,
+  asBytes,
+  asFinite,
+  asText,
+  asUint,
+  decodeCbor,
+  encodeCbor,
+  type CborValue,
+} from '../cbor.js'
+import {
+  BOOT_ID_BYTES,
+  MAX_BATCH_BYTES,
+  MAX_BATCH_READINGS,
+  MAX_READING_NAME_BYTES,
+  MAX_UNIT_BYTES,
+} from '../constants.js'
+import { malformed, ProtocolError } from '../errors.js'
+import type { ClockQuality, Reading, ReadingQuality, ReadingValue } from './reading.js'
+
+/** Readings of one machine boot that are sealed together. */
+export interface Batch {
+  /** 8 bytes: which boot `monoMs` counts from. */
+  readonly bootId: Uint8Array
+  readonly readings: readonly Reading[]
+}
+
+/** Number of this encoding; a columnar one may follow. */
+const ENCODING_ROWS = 1
+const QUALITIES: readonly ReadingQuality[] = ['good', 'uncertain', 'bad']
+const CLOCKS: readonly ClockQuality[] = ['unset', 'unknown', 'synchronised']
+/** A wall clock that runs evenly beside the monotonic one needs no new entry; rounding alone moves it by one. */
+const CLOCK_TOLERANCE_MS = 1
+
+/**
+ * CBOR, docs/protocol.md "Batch":
+ *
+ *   [1, boot id, series [[name, unit]...], clocks [[first row, wall − monotonic ms, quality]...], base ms, rows]
+ *
+ * and a row is four items of one flat list: series index, monotonic ms since base, value, quality. Names and units stand once, times as
+ * differences (SenML's base fields, RFC 8428 section 4.1).
+ */
+export function encodeBatch(batch: Batch): Uint8Array {
+  const series = new Map<string, number>()
+  const seriesList: CborValue[] = []
+  const clocks: [number, number, number][] = []
+  const rows: CborValue[] = []
+  const base = Math.floor(batch.readings[0]?.monoMs ?? 0)
+  batch.readings.forEach((reading, index) => {
+    const key = `${reading.name}\0${reading.unit ?? ''}`
+    let column = series.get(key)
+    if (column === undefined) {
+      column = series.size
+      series.set(key, column)
+      seriesList.push([reading.name, reading.unit ?? ''])
+    }
+    const mono = Math.round(reading.monoMs)
+    noteClock(clocks, index, Math.round(reading.wallMs) - mono, CLOCKS.indexOf(reading.clock))
+    rows.push(column, mono - base, reading.value, QUALITIES.indexOf(reading.quality))
+  })
+  const bytes = encodeCbor([ENCODING_ROWS, batch.bootId, seriesList, clocks, base, rows])
+  if (bytes.length > MAX_BATCH_BYTES) {
+    throw new ProtocolError(
+      'FW_TOO_LARGE',
+      `a batch of ${bytes.length} bytes, at most ${MAX_BATCH_BYTES} are allowed`,
+    )
+  }
+  return bytes
+}
+
+/** Throws FW_MALFORMED; the readings it returns are within the limits of `checkReading`. */
+export function decodeBatch(bytes: Uint8Array): Batch {
+  const body = asArray(decodeCbor(bytes), 'batch', 6)
+  if (asUint(body[0], 'batch encoding') !== ENCODING_ROWS) {
+    throw new ProtocolError(
+      'FW_VERSION_UNKNOWN',
+      'the batch encoding is newer than this program: update the gateway first',
+    )
+  }
+  const series = asArray(body[2], 'series', 0, MAX_BATCH_READINGS).map((entry) => {
+    const [name, unit] = asArray(entry, 'series', 2)
+    return {
+      name: asText(name, 'name', 1, MAX_READING_NAME_BYTES),
+      unit: asText(unit, 'unit', 0, MAX_UNIT_BYTES),
+    }
+  })
+  const clocks = asArray(body[3], 'clocks', 0, MAX_BATCH_READINGS).map((entry) => {
+    const [first, offset, quality] = asArray(entry, 'clock', 3)
+    return {
+      first: asUint(first, 'clock row'),
+      offset: asFinite(offset, 'clock offset'),
+      quality: pick(CLOCKS, quality, 'clock quality'),
+    }
+  })
+  const base = asFinite(body[4], 'base time')
+  const cells = asArray(body[5], 'rows', 0, 4 * MAX_BATCH_READINGS)
+  if (cells.length % 4 !== 0) throw malformed('the last row is cut off')
+  const readings: Reading[] = []
+  let clockIndex = -1
+  for (let at = 0; at < cells.length; at += 4) {
+    while (clocks[clockIndex + 1] && clocks[clockIndex + 1]!.first <= at / 4) clockIndex++
+    const clock = clocks[clockIndex]
+    const column = series[asUint(cells[at], 'series index')]
+    if (!clock || !column) throw malformed('a row names a series or clock that is not there')
+    const monoMs = base + asFinite(cells[at + 1], 'row time')
+    readings.push({
+      name: column.name,
+      ...(column.unit && { unit: column.unit }),
+      value: readingValue(cells[at + 2]),
+      quality: pick(QUALITIES, cells[at + 3], 'quality'),
+      monoMs,
+      wallMs: monoMs + clock.offset,
+      clock: clock.quality,
+    })
+  }
+  return { bootId: asBytes(body[1], 'boot id', BOOT_ID_BYTES), readings }
+}
+
+function noteClock(clocks: [number, number, number][], row: number, offset: number, quality: number): void {
+  const last = clocks.at(-1)
+  if (last && last[2] === quality && Math.abs(last[1] - offset) <= CLOCK_TOLERANCE_MS) return
+  clocks.push([row, offset, quality])
+}
+
+function readingValue(value: CborValue | undefined): ReadingValue {
+  if (typeof value === 'string' || typeof value === 'boolean' || value instanceof Uint8Array) return value
+  return asFinite(value, 'value')
+}
+
+function pick<T>(values: readonly T[], index: CborValue | undefined, what: string): T {
+  return values[asUint(index, what, values.length - 1)]!
+}
