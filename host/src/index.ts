@@ -1,1 +1,5 @@
-export {}
+export * from './clock.js'
+export * from './errors.js'
+export * from './events.js'
+export * from './lmdb-store.js'
+export * from './store.js'

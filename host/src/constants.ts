@@ -1,0 +1,46 @@
+// What the layout on disk fixes. A change needs a new record or store version and a reader for the old one.
+
+/** First byte of every stored value. */
+export const RECORD_VERSION = 1
+/** Version u8 ‖ CRC-32 of key ‖ value, u32 big-endian. */
+export const RECORD_HEADER_BYTES = 5
+/** Number of the store layout; a store with a higher one is refused and left as it is. */
+export const STORE_VERSION = 1
+/** LMDB's portable limit for keys. */
+export const MAX_KEY_BYTES = 511
+/** Where records that fail their check are kept for the person who repairs. */
+export const QUARANTINE_TABLE = 'quarantine'
+
+// What this implementation chooses.
+
+/** No record is larger than a relay's largest mailbox dump by far; a bigger one is a bug of the caller. */
+export const MAX_VALUE_BYTES = 16 * 1024 * 1024
+/** One caller's commit. More would hold the writer for longer than an SD card may take for one flush. */
+export const MAX_COMMIT_WRITES = 100_000
+/** One transaction covers so much of several callers; raised, a slow card makes everybody wait for everybody. */
+export const MAX_GROUP_BYTES = 4 * 1024 * 1024
+export const MAX_GROUP_WRITES = 20_000
+/** Commits waiting for the disk; beyond that the caller does not wait for its promises, which is a bug. */
+export const MAX_QUEUED_COMMITS = 100_000
+/** A flush this late is reported: a worn card, a full one, or a busy machine. */
+export const COMMIT_SLOW_MS = 10_000
+/** A flush this late will not come; the process ends and its supervisor starts it on what was flushed. */
+export const COMMIT_FAILED_MS = 120_000
+/** Deadlines are counted in such steps, so that a suspended process does not find them expired on waking. */
+export const COMMIT_TICK_MS = 1_000
+/** Quarantine keeps so much; later bad records are reported and dropped. */
+export const MAX_QUARANTINE_RECORDS = 1_000
+export const MAX_QUARANTINE_BYTES = 16 * 1024 * 1024
+/** Entries read per visit to the engine while ranging: bounds memory and how long a page stays pinned. */
+export const RANGE_CHUNK_ENTRIES = 128
+/** With less room than this left after an error of the engine, the disk is called full. */
+export const DISK_FULL_BYTES = 1024 * 1024
+/** How long a failed transaction waits to learn its particular error. */
+export const ENGINE_ERROR_MS = 1_000
+/** A store that was not closed in order is walked so long by a process of its own before it is opened. */
+export const PROBE_WALK_MS = 20_000
+/** That process is ended after this; the store then counts as usable. */
+export const PROBE_LIMIT_MS = 60_000
+export const PROBE_EXIT = { usable: 0, undecided: 3, corrupt: 4 } as const
+/** State files are identities and small lists. */
+export const MAX_JSON_FILE_BYTES = 16 * 1024 * 1024

@@ -1,0 +1,344 @@
+import { setTimeout } from 'node:timers/promises'
+import { open } from 'lmdb'
+import type { Database, RootDatabase } from 'lmdb'
+import { CommitQueue } from './commit-queue.js'
+import type { CommitQueueOptions } from './commit-queue.js'
+import {
+  ENGINE_ERROR_MS,
+  MAX_QUARANTINE_BYTES,
+  MAX_QUARANTINE_RECORDS,
+  QUARANTINE_TABLE,
+  RANGE_CHUNK_ENTRIES,
+} from './constants.js'
+import { HostError, errorText } from './errors.js'
+import type { Reporter } from './events.js'
+import { setAside } from './files.js'
+import { markClosed, markDamaged, markOpened, reasonToSetAside } from './lmdb-check.js'
+import { ENGINE, commitError, isCorruption, prepareFolder, tightenFiles } from './lmdb-files.js'
+import { frameRecord, openRecord } from './record.js'
+import { COUNTERS_KEY, decodeCounters, encodeCounters, encodeQuarantined } from './store-counters.js'
+import type { StoreCounters } from './store-counters.js'
+import { checkTable, checkWrites, closedError, fullError, tableSet } from './store-rules.js'
+import type { Entry, RangeOptions, Store, Write } from './store.js'
+
+export interface StoreOptions {
+  /** Folder of this store alone; made with mode 0700 where it is missing. */
+  readonly dir: string
+  readonly tables: readonly string[]
+  readonly reporter: Reporter
+  /** Names what is set aside; the machine's wall clock by default. */
+  readonly clock?: { wallMs(): number }
+  /** Commits that would grow the live records beyond this are refused with `FW_STORE_FULL`. No limit by default. */
+  readonly maxBytes?: number
+  /** The store can no longer promise anything: the program should end, its supervisor starts it again. */
+  readonly onFatal?: (error: HostError) => void
+  /** For tests. */
+  readonly timing?: NonNullable<CommitQueueOptions<unknown>['timing']>
+}
+
+type Binary = Database<Buffer, Uint8Array>
+
+/** A caller's commit, framed, or a record that failed its check and is to be moved away. */
+type Work =
+  | { readonly kind: 'writes'; readonly writes: readonly FramedWrite[] }
+  | { readonly kind: 'quarantine'; readonly table: string; readonly key: Uint8Array; readonly raw: Buffer }
+
+interface FramedWrite {
+  readonly table: string
+  readonly key: Uint8Array
+  readonly frame: Buffer | null
+}
+
+/**
+ * Opens a durable `Store` on LMDB: one environment, one named database a table, every record with version and checksum.
+ * What cannot be opened is renamed `<dir>.corrupt-<time>`, reported (`FW_STORE_SET_ASIDE`) and replaced by an empty one.
+ *
+ * Throws HostError `FW_STORE_OPEN_FAILED` (permissions, no room for an empty store), `FW_STORE_NEWER` (written by a newer
+ * release; left unchanged), `FW_STORE_MISUSED` (table names). `commit` rejects with `FW_STORE_FULL` (nothing written,
+ * try again with room), `FW_STORE_FAILED` (fatal, also given to `onFatal`), `FW_STORE_CLOSED`, `FW_STORE_MISUSED`.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  tableSet(options.tables)
+  try {
+    const reason =
+      prepareFolder(options.dir) === 'in the way' ? 'it is not a folder' : await reasonToSetAside(options.dir)
+    if (reason !== undefined) replace(options, reason)
+    markOpened(options.dir)
+    return LmdbStore.open(options)
+  } catch (error) {
+    if (error instanceof HostError) throw error
+    const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
+    throw new HostError('FW_STORE_OPEN_FAILED', text, { cause: error })
+  }
+}
+
+function replace({ dir, reporter, clock }: StoreOptions, reason: string): void {
+  const kept = setAside(dir, clock?.wallMs() ?? Date.now())
+  prepareFolder(dir)
+  reporter.event('error', 'FW_STORE_SET_ASIDE', 'A store could not be used; an empty one takes its place.', {
+    store: dir,
+    kept,
+    reason,
+  })
+}
+
+class LmdbStore implements Store {
+  readonly #options: StoreOptions
+  readonly #tables: ReadonlySet<string>
+  readonly #root: RootDatabase<Buffer, Uint8Array>
+  readonly #databases = new Map<string, Binary>()
+  readonly #queue: CommitQueue<Work>
+  readonly #badKeys = new Set<string>()
+  #counters: StoreCounters
+  /** The group that is being gathered or written: sizes of the records it changes and the counters after it. */
+  #group: { sizes: Map<string, number>; counters: StoreCounters; bytes: number }
+  #closed = false
+  #failed = false
+
+  static open(options: StoreOptions): LmdbStore {
+    const { dir, tables } = options
+    const root = open<Buffer, Uint8Array>({
+      path: dir,
+      noSubdir: false,
+      maxDbs: tables.length + 4,
+      ...ENGINE,
+    })
+    try {
+      tightenFiles(dir)
+      return new LmdbStore(options, root)
+    } catch (error) {
+      void root.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  private constructor(options: StoreOptions, root: RootDatabase<Buffer, Uint8Array>) {
+    this.#options = options
+    this.#root = root
+    this.#tables = tableSet(options.tables)
+    const counters = decodeCounters(root.getBinary(COUNTERS_KEY), options.dir)
+    for (const name of [...this.#tables, QUARANTINE_TABLE]) {
+      this.#databases.set(name, root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }))
+    }
+    this.#counters = counters ?? this.#countAll()
+    this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0 }
+    this.#queue = new CommitQueue<Work>({
+      admit: (work, first) => this.#admit(work, first),
+      write: (group) => this.#write(group),
+      onSlow: (waitedMs) => {
+        const text = 'The disk has not finished a write yet.'
+        options.reporter.event('warn', 'FW_STORE_SLOW', text, { store: options.dir, waited_ms: waitedMs })
+      },
+      onFatal: (error) => this.#fatal(error),
+      ...(options.timing && { timing: options.timing }),
+    })
+  }
+
+  get(table: string, key: Uint8Array): Uint8Array | undefined {
+    const raw = this.#read(table, (database) => database.getBinary(key))
+    return raw && this.#verified(table, key, raw)
+  }
+
+  *range(table: string, options: RangeOptions = {}): Iterable<Entry> {
+    // A chunk at a time: no read transaction stays open while the caller waits, so writes do not grow the file.
+    const { from, to, reverse = false } = options
+    let left = options.limit ?? Infinity
+    let last: Uint8Array | undefined
+    while (left > 0) {
+      const limit = Math.min(left, RANGE_CHUNK_ENTRIES)
+      const bounds = reverse
+        ? { start: last ?? to, end: undefined, exclusiveStart: true, reverse }
+        : { start: last ?? from, end: to, exclusiveStart: last !== undefined }
+      const chunk = this.#read(table, (database) => [...database.getRange({ ...bounds, limit } as object)])
+      for (const { key, value } of chunk) {
+        last = key
+        if (reverse && from && Buffer.compare(key, from) < 0) return
+        const opened = this.#verified(table, key, value)
+        if (!opened) continue
+        yield { key, value: opened }
+        if (--left <= 0) return
+      }
+      if (chunk.length < limit) return
+    }
+  }
+
+  commit(writes: readonly Write[]): Promise<void> {
+    try {
+      checkWrites(this.#tables, writes)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+    let size = 0
+    const framed = writes.map(({ table, key: callersKey, value }) => {
+      const key = Uint8Array.from(callersKey)
+      const frame = value && frameRecord(key, value)
+      size += key.length + (frame?.length ?? 0)
+      return { table, key, frame }
+    })
+    return this.#queue.push({ item: { kind: 'writes', writes: framed }, size, count: writes.length })
+  }
+
+  bytesUsed(): number {
+    return this.#counters.usedBytes
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    await this.#queue.close()
+    this.#closed = true
+    await this.#root.close()
+    if (!this.#failed) markClosed(this.#options.dir)
+  }
+
+  #read<T>(table: string, action: (database: Binary) => T): T {
+    checkTable(this.#tables, table)
+    if (this.#closed) throw closedError()
+    try {
+      return action(this.#databases.get(table)!)
+    } catch (error) {
+      const text = `The store ${this.#options.dir} cannot be read: ${errorText(error)}`
+      const failure = new HostError('FW_STORE_FAILED', text, { cause: error })
+      this.#fatal(failure)
+      throw failure
+    }
+  }
+
+  #verified(table: string, key: Uint8Array, raw: Buffer): Uint8Array | undefined {
+    const value = openRecord(key, raw)
+    if (value === undefined) this.#setRecordAside(table, key, raw)
+    return value
+  }
+
+  /** Reports a bad record once and moves it into the quarantine; until that is done it counts as absent. */
+  #setRecordAside(table: string, key: Uint8Array, raw: Buffer): void {
+    const id = recordId(table, key)
+    if (this.#badKeys.has(id)) return
+    this.#badKeys.add(id)
+    const text = 'A stored record failed its check; it was set aside and counts as absent.'
+    const { reporter, dir } = this.#options
+    reporter.event('error', 'FW_STORE_RECORD_CORRUPT', text, { store: dir, table, bytes: raw.length })
+    const item: Work = { kind: 'quarantine', table, key: Uint8Array.from(key), raw }
+    this.#queue.push({ item, size: raw.length, count: 2 }).then(
+      () => this.#badKeys.delete(id),
+      () => undefined, // a full disk: the record stays where it is, unseen, until the next start
+    )
+  }
+
+  #admit(work: Work, first: boolean): HostError | undefined {
+    if (first) this.#group = { sizes: new Map(), counters: { ...this.#counters }, bytes: 0 }
+    const { sizes, counters } = this.#group
+    if (work.kind === 'quarantine') return undefined
+    const changed = new Map<string, number>()
+    let grown = 0
+    for (const { table, key, frame } of work.writes) {
+      const id = recordId(table, key)
+      const before = changed.get(id) ?? sizes.get(id) ?? this.#sizeOnDisk(table, key)
+      const after = frame === null ? 0 : key.length + frame.length
+      changed.set(id, after)
+      grown += after - before
+      this.#group.bytes += after
+    }
+    const { maxBytes } = this.#options
+    if (maxBytes !== undefined && grown > 0 && counters.usedBytes + grown > maxBytes)
+      return fullError(maxBytes)
+    counters.usedBytes += grown
+    for (const [id, size] of changed) sizes.set(id, size)
+    return undefined
+  }
+
+  async #write(group: readonly Work[]): Promise<void> {
+    const { counters, bytes } = this.#group
+    try {
+      const written = this.#root.batch(() => {
+        for (const work of group) {
+          if (work.kind === 'quarantine') this.#moveToQuarantine(work)
+          else this.#putAll(work.writes)
+        }
+        void this.#root.put(COUNTERS_KEY, encodeCounters(counters))
+      })
+      await written
+      await this.#root.flushed
+    } catch (error) {
+      throw commitError(this.#options.dir, await engineError(error), bytes)
+    }
+    this.#counters = counters
+  }
+
+  #putAll(writes: readonly FramedWrite[]): void {
+    for (const { table, key, frame } of writes) {
+      const database = this.#databases.get(table)!
+      if (frame === null) void database.remove(key)
+      else void database.put(key, frame)
+    }
+  }
+
+  #moveToQuarantine({ table, key, raw }: Extract<Work, { kind: 'quarantine' }>): void {
+    const { sizes, counters } = this.#group
+    const database = this.#databases.get(table)!
+    // The caller may have written a good record over it meanwhile, before this group or in it.
+    if (sizes.has(recordId(table, key)) || !database.getBinary(key)?.equals(raw)) return
+    void database.remove(key)
+    counters.usedBytes -= key.length + raw.length
+    sizes.set(recordId(table, key), 0)
+    const kept = encodeQuarantined(table, key, raw)
+    const fits = counters.quarantineBytes + kept.length <= MAX_QUARANTINE_BYTES
+    if (!fits || counters.quarantined >= MAX_QUARANTINE_RECORDS) return
+    counters.quarantined++
+    counters.quarantineBytes += kept.length
+    void this.#databases.get(QUARANTINE_TABLE)!.put(uint32(counters.quarantined), kept)
+  }
+
+  #sizeOnDisk(table: string, key: Uint8Array): number {
+    const raw = this.#databases.get(table)!.getBinaryFast(key)
+    return raw === undefined ? 0 : key.length + raw.length
+  }
+
+  #countAll(): StoreCounters {
+    const sum = (name: string): { bytes: number; records: number } => {
+      let bytes = 0
+      let records = 0
+      for (const { key, value } of this.#databases.get(name)!.getRange({ snapshot: false })) {
+        bytes += key.length + value.length
+        records++
+      }
+      return { bytes, records }
+    }
+    const kept = sum(QUARANTINE_TABLE)
+    return {
+      usedBytes: [...this.#tables].reduce((total, name) => total + sum(name).bytes, 0),
+      quarantined: kept.records,
+      quarantineBytes: kept.bytes,
+    }
+  }
+
+  #fatal(error: HostError): void {
+    if (this.#failed) return
+    this.#failed = true
+    const { dir, reporter, onFatal } = this.#options
+    if (isCorruption(error.cause)) markDamaged(dir)
+    reporter.event('error', 'FW_STORE_FAILED', error.message, { store: dir })
+    onFatal?.(error)
+  }
+}
+
+/** lmdb rejects with a general error that carries a promise of the particular one. */
+async function engineError(error: unknown): Promise<unknown> {
+  const particular: unknown = (error as { commitError?: unknown } | null)?.commitError
+  if (!(particular instanceof Promise)) return error
+  const reason = particular.then(
+    () => error,
+    (rejected: unknown) => rejected,
+  )
+  // The engine was seen to leave that promise open.
+  return Promise.race([reason, setTimeout(ENGINE_ERROR_MS, error, { ref: false })])
+}
+
+function recordId(table: string, key: Uint8Array): string {
+  return `${table}/${Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1')}`
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
