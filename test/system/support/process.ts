@@ -65,9 +65,9 @@ export const here: Place = placeBehind([])
 
 const repository = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Command and first argument of one of the project's own programs, as built: `[node, .../agent/dist/cli.js]`. */
+/** Command and first argument of one of the project's own programs, as npm links it: `[node, .../fieldwhisper-agent.js]`. */
 export function cli(name: 'agent' | 'gateway' | 'relay'): readonly [string, string] {
-  return [process.execPath, `${repository}${name}/dist/cli.js`]
+  return [process.execPath, `${repository}${name}/bin/fieldwhisper-${name}.js`]
 }
 
 /** Programs die with the test that started them, also when that is killed; only Linux can promise it. */

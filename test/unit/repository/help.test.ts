@@ -35,6 +35,16 @@ for (const folder of ladder) {
   }
 }
 
+void t.test('every program can be linked before anything is built', (t) => {
+  for (const folder of ladder) {
+    for (const built of Object.values(manifest(folder).bin ?? {})) {
+      t.notMatch(built, 'dist/', `${folder}: npm links what exists when it installs`)
+      t.ok(exists(`${folder}/${built}`), `${folder}/${built} exists`)
+    }
+  }
+  t.end()
+})
+
 void t.test('every program of a manifest has its commands listed here', (t) => {
   const programs = ladder.flatMap((folder) => Object.keys(manifest(folder).bin ?? {}))
   t.same(programs.sort(), Object.keys(commands).sort())
