@@ -44,3 +44,42 @@ export const PROBE_LIMIT_MS = 60_000
 export const PROBE_EXIT = { usable: 0, undecided: 3, corrupt: 4 } as const
 /** State files are identities and small lists. */
 export const MAX_JSON_FILE_BYTES = 16 * 1024 * 1024
+
+/** Asking the time service starts a process: not more often than this, and not longer than the limit. */
+export const CLOCK_CHECK_MS = 60_000
+export const CLOCK_CHECK_LIMIT_MS = 2_000
+/** A clock that shows less was never set: 2024-01-01T00:00:00Z. */
+export const CLOCK_UNSET_BEFORE_MS = 1_704_067_200_000
+/** What a crash may forget of a lifetime (DESIGN 3); a write this often does not wear a card. */
+export const RUNNING_TIME_SAVE_MS = 600_000
+
+/** One code may write so many lines in one window; the rest is counted. */
+export const EVENTS_PER_WINDOW = 20
+export const EVENT_WINDOW_MS = 60_000
+/** For `status`. */
+export const EVENTS_KEPT = 200
+/** More different codes than the documentation has: later ones are not written at all. */
+export const MAX_EVENT_CODES = 500
+export const MAX_EVENT_FIELDS = 32
+/** Characters of one message or field. */
+export const MAX_EVENT_TEXT = 1_000
+
+/** A configuration is written by a person; beyond this it is a mistake or an attack. */
+export const MAX_CONFIG_BYTES = 1024 * 1024
+/** Nested aliases grow exponentially ("billion laughs"). */
+export const MAX_CONFIG_ALIASES = 50
+/** Problems told at once. */
+export const MAX_CONFIG_PROBLEMS = 50
+
+/** The system allows 107 bytes; the claim of a socket adds 5. */
+export const MAX_SOCKET_PATH_BYTES = 100
+export const MAX_CONTROL_REQUEST_BYTES = 64 * 1024
+export const MAX_CONTROL_REPLY_BYTES = 16 * 1024 * 1024
+/** Commands are asked by people and their scripts on this machine. */
+export const MAX_CONTROL_CONNECTIONS = 32
+/** A client that sends or reads nothing for so long is cut. */
+export const CONTROL_REQUEST_MS = 10_000
+/** How long a client waits for an answer: the longest command waits for a disk. */
+export const CONTROL_REPLY_MS = 60_000
+/** A socket that is neither refused nor accepted within this has an owner. */
+export const CONTROL_PROBE_MS = 2_000

@@ -155,7 +155,8 @@ class LmdbStore implements Store {
         if (reverse && from && Buffer.compare(key, from) < 0) return
         const opened = this.#verified(table, key, value)
         if (!opened) continue
-        yield { key, value: opened }
+        // The engine's keys are Buffers, whose slice would share memory.
+        yield { key: Uint8Array.from(key), value: opened }
         if (--left <= 0) return
       }
       if (chunk.length < limit) return
