@@ -1,1 +1,6 @@
-export {}
+export { loadRelayConfig, parseListen, relayConfigSchema } from './config.js'
+export type { ListenAddress, RelayConfig, RelayConfigInput } from './config.js'
+export { RelayError } from './errors.js'
+export type { RelayErrorCode } from './errors.js'
+export { startRelay } from './relay.js'
+export type { RelayOptions, RelayStatus, RunningRelay } from './relay.js'
