@@ -1,1 +1,2 @@
-export {}
+export * from './lan/index.js'
+export * from './errors.js'
