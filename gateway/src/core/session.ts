@@ -1,0 +1,220 @@
+import {
+  asArray,
+  asBool,
+  asBytes,
+  asFinite,
+  asUint,
+  concat,
+  decodeCbor,
+  encodeCbor,
+  hex,
+  KeyTree,
+  OpeningDirection,
+  readU32,
+  SealingDirection,
+  successor,
+  TREE_LEAVES,
+  u32,
+  type AddressKey,
+  type HelloKind,
+  type SessionSecrets,
+} from '@fieldwhisper/protocol'
+import type { Store } from '@fieldwhisper/host'
+import { ACK_BURST, ACKS_PER_SECOND, COUNTER_BLOCK } from './constants.js'
+import { RECORD_VERSION, TABLE } from './tables.js'
+import { TokenBucket } from './token-bucket.js'
+import type { Turn } from './turn.js'
+
+const KINDS: readonly HelloKind[] = ['join', 'continue', 'lost']
+
+/** What a successor's hello is checked with; erased once the successor is confirmed. */
+export interface Succession {
+  /** r of this session. */
+  readonly resumption: Uint8Array
+  readonly oneTime: number
+  readonly addressKey: AddressKey
+  readonly knockKey: Uint8Array
+}
+
+/** One session with one agent, as the gateway keeps it. */
+export interface Session {
+  readonly id: Uint8Array
+  readonly name: string
+  readonly agentKey: Uint8Array
+  /** Grows with every session of this gateway. */
+  readonly order: number
+  readonly kind: HelloKind
+  /** Hex id of the session it continues, where it does. */
+  readonly parent?: string
+  /** Number of the prekey its hello used. */
+  readonly prekey: number
+  readonly up: OpeningDirection
+  readonly down: SealingDirection
+  readonly upSeed: Uint8Array
+  readonly downSeed: Uint8Array
+  readonly createdRunning: number
+  succession: Succession | undefined
+  /** The agent said ready. */
+  confirmed: boolean
+  /** Running time at which a newer session was confirmed. */
+  supersededRunning: number | undefined
+  /** Counters below this may be used; the disk is past them. */
+  reserved: number
+  /** In memory only: where answers go and what they have to say. */
+  readonly talk: Talk
+}
+
+/** What is to be said in a session and where; lost at a restart without harm. */
+export interface Talk {
+  /** The link that last brought a packet that opened. */
+  link: number | undefined
+  /** Hex streams to acknowledge, the most recently named first. */
+  readonly streams: Set<string>
+  ackDue: boolean
+  /** Streams with a smaller start number are settled by a gap. */
+  startsBefore: number
+  readonly acks: TokenBucket
+  stamp: { readonly stampMs: number; readonly at: number } | undefined
+  openedAt: number
+  repeatedAt: number
+  holdSaidAt: number
+  /** WELCOME, PREKEY, NOTICE: when next, and the step to the one after. */
+  setupAt: number
+  setupStep: number
+  /** An answer is queued. */
+  queued: boolean
+}
+
+export function newTalk(now: number): Talk {
+  return {
+    link: undefined,
+    streams: new Set(),
+    ackDue: false,
+    startsBefore: 0,
+    acks: new TokenBucket({ perSecond: ACKS_PER_SECOND, burst: ACK_BURST }, now),
+    stamp: undefined,
+    openedAt: -Infinity,
+    repeatedAt: -Infinity,
+    holdSaidAt: -Infinity,
+    setupAt: now,
+    setupStep: 0,
+    queued: false,
+  }
+}
+
+/** A session as a hello makes it: nothing is reserved, nothing said. */
+export function beginSession(
+  turn: Turn,
+  secrets: SessionSecrets,
+  facts: { agentKey: Uint8Array; order: number; kind: HelloKind; parent?: string; prekey: number },
+): Session {
+  return {
+    id: new Uint8Array(secrets.id),
+    name: hex(secrets.id),
+    ...facts,
+    agentKey: new Uint8Array(facts.agentKey),
+    up: OpeningDirection.begin(secrets.up),
+    down: SealingDirection.begin(secrets.down),
+    upSeed: secrets.up.addressSeed,
+    downSeed: secrets.down.addressSeed,
+    createdRunning: turn.running,
+    succession: undefined,
+    confirmed: false,
+    supersededRunning: undefined,
+    reserved: 0,
+    talk: newTalk(turn.now),
+  }
+}
+
+export function successionOf(resumption: Uint8Array, oneTime: number): Succession {
+  return { resumption, oneTime, ...successor(resumption) }
+}
+
+/** Makes sure that `count` packets may be sealed once this turn is on disk. */
+export function reserve(turn: Turn, session: Session, count: number): void {
+  const wanted = Math.min(TREE_LEAVES, session.down.next + count)
+  if (wanted <= session.reserved) return
+  const end = Math.min(TREE_LEAVES, session.down.next + Math.max(COUNTER_BLOCK, count))
+  turn.put(TABLE.sessionDown, session.id, concat(u32(end), session.down.treeFrom(end)))
+  turn.then(() => (session.reserved = end))
+}
+
+export function saveUp(turn: Turn, session: Session): void {
+  turn.put(TABLE.sessionUp, session.id, session.up.tree.encode())
+}
+
+export function saveSession(turn: Turn, session: Session): void {
+  const { succession } = session
+  turn.put(
+    TABLE.sessions,
+    session.id,
+    encodeCbor([
+      RECORD_VERSION,
+      session.agentKey,
+      session.order,
+      KINDS.indexOf(session.kind),
+      session.parent ? Buffer.from(session.parent, 'hex') : null,
+      session.prekey,
+      session.upSeed,
+      session.downSeed,
+      session.createdRunning,
+      succession ? [succession.resumption, succession.oneTime] : null,
+      session.confirmed,
+      session.supersededRunning ?? null,
+    ]),
+  )
+}
+
+export function eraseSession(turn: Turn, session: Session): void {
+  turn.erase(TABLE.sessions, session.id)
+  turn.erase(TABLE.sessionUp, session.id)
+  turn.erase(TABLE.sessionDown, session.id)
+}
+
+/** Throws where a record is missing or does not read; the caller sets that session aside. */
+export function loadSession(store: Store, id: Uint8Array, value: Uint8Array, now: number): Session {
+  const fields = asArray(decodeCbor(value), 'session', 12)
+  const [
+    ,
+    agentKey,
+    order,
+    kind,
+    parent,
+    prekey,
+    upSeed,
+    downSeed,
+    created,
+    succession,
+    confirmed,
+    superseded,
+  ] = fields
+  const upTree = store.get(TABLE.sessionUp, id)
+  const down = store.get(TABLE.sessionDown, id)
+  if (!upTree || !down) throw new Error('a tree of the session is missing')
+  const up = new Uint8Array(asBytes(upSeed, 'up seed', 32))
+  const downSeedBytes = new Uint8Array(asBytes(downSeed, 'down seed', 32))
+  const next = readU32(down, 0)
+  const [resumption, oneTime] = succession === null ? [] : asArray(succession, 'succession', 2)
+  return {
+    id: new Uint8Array(id),
+    name: hex(id),
+    agentKey: new Uint8Array(asBytes(agentKey, 'agent', 32)),
+    order: asFinite(order, 'order'),
+    kind: KINDS[asUint(kind, 'kind', KINDS.length - 1)]!,
+    ...(parent !== null && { parent: hex(asBytes(parent, 'parent', 8)) }),
+    prekey: asUint(prekey, 'prekey'),
+    up: new OpeningDirection(up, KeyTree.decode(upTree)),
+    down: new SealingDirection(downSeedBytes, KeyTree.decode(down.subarray(4)), next),
+    upSeed: up,
+    downSeed: downSeedBytes,
+    createdRunning: asFinite(created, 'created'),
+    succession:
+      resumption === undefined
+        ? undefined
+        : successionOf(new Uint8Array(asBytes(resumption, 'r', 32)), asUint(oneTime, 'one-time prekey')),
+    confirmed: asBool(confirmed, 'confirmed'),
+    supersededRunning: superseded === null ? undefined : asFinite(superseded, 'superseded'),
+    reserved: next,
+    talk: newTalk(now),
+  }
+}

@@ -1,0 +1,186 @@
+import { hex } from '@fieldwhisper/protocol'
+import type { Store } from '@fieldwhisper/host'
+import { MAX_CANDIDATES, SUPERSEDED_SESSION_LIFE_MS } from './constants.js'
+import type { Ports } from './ports.js'
+import type { Prekey, Prekeys } from './prekeys.js'
+import { eraseSession, loadSession, saveSession, saveUp, successionOf, type Session } from './session.js'
+import { TABLE } from './tables.js'
+import type { Turn } from './turn.js'
+
+/** Whose packets an address receives. */
+export type Endpoint =
+  | { readonly kind: 'session'; readonly session: Session }
+  | { readonly kind: 'successor'; readonly session: Session }
+  | { readonly kind: 'doorbell'; readonly prekey: Prekey }
+
+/** All live sessions, found by the address of a packet. */
+export class Sessions {
+  readonly #endpoints = new Map<string, Endpoint>()
+  readonly #byName = new Map<string, Session>()
+  readonly #byAgent = new Map<string, Session[]>()
+  readonly #prekeys: Prekeys
+  readonly #ports: Ports
+
+  constructor(store: Store, prekeys: Prekeys, ports: Ports, now: number) {
+    this.#prekeys = prekeys
+    this.#ports = ports
+    for (const prekey of prekeys.doorbells()) this.openDoorbell(prekey)
+    const loaded: Session[] = []
+    for (const { key, value } of store.range(TABLE.sessions)) {
+      try {
+        loaded.push(loadSession(store, key, value, now))
+      } catch {
+        ports.report(
+          'error',
+          'FW_SESSION_CORRUPT',
+          'a stored session does not read and is left out; its agent will come back by itself',
+        )
+      }
+    }
+    // Latest first: those are the agents that are waiting now.
+    loaded.sort((a, b) => b.order - a.order)
+    for (const session of loaded) this.#index(session)
+    for (const list of this.#byAgent.values()) list.sort((a, b) => a.order - b.order)
+  }
+
+  get size(): number {
+    return this.#byName.size
+  }
+
+  all(): Iterable<Session> {
+    return this.#byName.values()
+  }
+
+  endpoint(address: Uint8Array): Endpoint | undefined {
+    return this.#endpoints.get(hex(address))
+  }
+
+  named(name: string): Session | undefined {
+    return this.#byName.get(name)
+  }
+
+  /** Of one agent, in the order they were made. */
+  of(agentKey: Uint8Array): readonly Session[] {
+    return this.#byAgent.get(hex(agentKey)) ?? []
+  }
+
+  openDoorbell(prekey: Prekey): void {
+    if (!prekey.doorbell) return
+    this.#endpoints.set(hex(prekey.doorbell.address), { kind: 'doorbell', prekey })
+    this.#ports.hold(prekey.doorbell)
+  }
+
+  closeDoorbell(prekey: Prekey): void {
+    if (!prekey.doorbell) return
+    this.#endpoints.delete(hex(prekey.doorbell.address))
+    this.#ports.release(prekey.doorbell)
+  }
+
+  /** Adds a session and keeps the number of its rivals, the other hellos on the same successor or by a doorbell, in bounds. */
+  add(turn: Turn, session: Session): void {
+    const rivals = this.of(session.agentKey).filter(
+      (other) => !other.confirmed && other.parent === session.parent,
+    )
+    for (const old of rivals.slice(0, Math.max(0, rivals.length + 1 - MAX_CANDIDATES))) this.end(turn, old)
+    this.#index(session)
+    saveSession(turn, session)
+    saveUp(turn, session)
+  }
+
+  /** Gives the session a successor: whoever continues it will use this one-time prekey. */
+  setSuccession(turn: Turn, session: Session, resumption: Uint8Array, oneTime: number): void {
+    session.succession = successionOf(resumption, oneTime)
+    this.#holdSuccessor(session)
+    saveSession(turn, session)
+  }
+
+  /**
+   * The agent keeps this session: what began it is erased, in the same commit. Its predecessor's r, successor address and
+   * one-time key go; older sessions go on receiving for 8 days.
+   */
+  confirm(turn: Turn, session: Session): void {
+    if (session.confirmed) return
+    session.confirmed = true
+    saveSession(turn, session)
+    const parent = session.parent === undefined ? undefined : this.#byName.get(session.parent)
+    if (parent) {
+      this.#closeSuccession(turn, parent)
+      saveSession(turn, parent)
+    }
+    for (const older of this.of(session.agentKey)) {
+      if (older.order >= session.order || older.supersededRunning !== undefined) continue
+      older.supersededRunning = turn.running
+      saveSession(turn, older)
+    }
+  }
+
+  end(turn: Turn, session: Session): void {
+    this.#closeSuccession(turn, session)
+    this.#byName.delete(session.name)
+    const agent = hex(session.agentKey)
+    const rest = this.of(session.agentKey).filter((other) => other !== session)
+    if (rest.length > 0) this.#byAgent.set(agent, rest)
+    else this.#byAgent.delete(agent)
+    this.#endpoints.delete(hex(session.up.addressKey.address))
+    eraseSession(turn, session)
+    turn.then(() => {
+      this.#ports.release(session.up.addressKey)
+      this.#ports.release(session.down.addressKey)
+    })
+  }
+
+  endAll(turn: Turn, agentKey: Uint8Array): void {
+    for (const session of [...this.of(agentKey)]) this.end(turn, session)
+  }
+
+  /** Everything older than the session that the agent named as its oldest with something outstanding. */
+  endBefore(turn: Turn, session: Session, oldest: string): void {
+    const named = this.#byName.get(oldest)
+    if (!session.confirmed || !named || hex(named.agentKey) !== hex(session.agentKey)) return
+    for (const older of [...this.of(session.agentKey)]) {
+      if (older.order < named.order && older.order < session.order) this.end(turn, older)
+    }
+  }
+
+  expire(turn: Turn): void {
+    for (const session of [...this.#byName.values()]) {
+      const { supersededRunning, succession } = session
+      if (supersededRunning !== undefined && turn.running - supersededRunning > SUPERSEDED_SESSION_LIFE_MS) {
+        this.end(turn, session)
+        continue
+      }
+      const oneTime = succession && this.#prekeys.get(succession.oneTime)
+      if (oneTime && this.#prekeys.expired(turn, oneTime)) {
+        this.#closeSuccession(turn, session)
+        saveSession(turn, session)
+      }
+    }
+  }
+
+  #index(session: Session): void {
+    this.#byName.set(session.name, session)
+    const agent = hex(session.agentKey)
+    const list = this.#byAgent.get(agent)
+    if (list) list.push(session)
+    else this.#byAgent.set(agent, [session])
+    this.#endpoints.set(hex(session.up.addressKey.address), { kind: 'session', session })
+    this.#ports.hold(session.up.addressKey)
+    this.#holdSuccessor(session)
+  }
+
+  #holdSuccessor(session: Session): void {
+    if (!session.succession) return
+    const { addressKey } = session.succession
+    this.#endpoints.set(hex(addressKey.address), { kind: 'successor', session })
+    this.#ports.hold(addressKey)
+  }
+
+  #closeSuccession(turn: Turn, session: Session): void {
+    const { succession } = session
+    if (!succession) return
+    session.succession = undefined
+    this.#prekeys.erase(turn, succession.oneTime)
+    this.#endpoints.delete(hex(succession.addressKey.address))
+    turn.then(() => this.#ports.release(succession.addressKey))
+  }
+}
