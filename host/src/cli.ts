@@ -58,6 +58,7 @@ export async function runProgram(program: CliProgram, around: CliSurroundings = 
   const out = around.out ?? ((text) => void process.stdout.write(text))
   const err = around.err ?? ((text) => void process.stderr.write(text))
   const [name, ...rest] = args
+  if (!around.out) process.stdout.on('error', () => undefined) // a reader that went away, as in `status | head -1`
   try {
     if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
       const about = name === 'help' && rest[0] !== undefined ? commandOf(program, rest[0]) : undefined

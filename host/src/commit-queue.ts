@@ -6,7 +6,7 @@ import {
   MAX_GROUP_WRITES,
   MAX_QUEUED_COMMITS,
 } from './constants.js'
-import { HostError } from './errors.js'
+import { HostError, asError } from './errors.js'
 import { closedError } from './store-rules.js'
 
 /** One caller's wish: `size` in bytes and `count` in writes decide how many wishes share a transaction. */
@@ -138,7 +138,7 @@ export class CommitQueue<T> {
         },
         (error: unknown) => {
           clearInterval(ticks)
-          reject(error as Error)
+          reject(asError(error))
         },
       )
     })

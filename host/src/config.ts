@@ -93,7 +93,7 @@ function flatten(issue: Issue): Issue[] {
   const depth = (issues: readonly Issue[]): number => Math.max(0, ...issues.map(({ path }) => path.length))
   const [best] = [...issue.errors].sort((a, b) => depth(b) - depth(a) || a.length - b.length)
   if (best === undefined || depth(best) === 0) return [issue]
-  return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] } as Issue))
+  return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }))
 }
 
 function describe(issue: Issue, schema: z.ZodType): { at: Path; text: string }[] {

@@ -37,10 +37,16 @@ export const RANGE_CHUNK_ENTRIES = 128
 export const DISK_FULL_BYTES = 1024 * 1024
 /** How long a failed transaction waits to learn its particular error. */
 export const ENGINE_ERROR_MS = 1_000
-/** A store that was not closed in order is walked so long by a process of its own before it is opened. */
-export const PROBE_WALK_MS = 20_000
-/** That process is ended after this; the store then counts as usable. */
+/**
+ * A store that was not closed in order is walked so long by a process of its own before it is opened: every start after a
+ * power cut waits for that. Each further time in a row it is twice as long, so that no page can kill for ever.
+ */
+export const PROBE_WALK_MS = 4_000
+export const PROBE_DOUBLINGS = 6
+/** So much later that process is ended; the store then counts as usable. */
 export const PROBE_LIMIT_MS = 60_000
+/** After so long with an open store the count starts anew. */
+export const STORE_LASTING_MS = 600_000
 export const PROBE_EXIT = { usable: 0, undecided: 3, corrupt: 4 } as const
 /** State files are identities and small lists. */
 export const MAX_JSON_FILE_BYTES = 16 * 1024 * 1024

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { PROBE_EXIT, PROBE_LIMIT_MS } from './constants.js'
+import { PROBE_DOUBLINGS, PROBE_EXIT, PROBE_LIMIT_MS, PROBE_WALK_MS } from './constants.js'
 import { syncFolder } from './files.js'
 import { systemCode } from './errors.js'
 
@@ -12,6 +12,8 @@ const DAMAGED_MARK = 'damaged'
 /** Written when a store is closed in order: size and time of the data file as it was left. */
 const CLOSED_MARK = 'closed'
 const SEAL_PATTERN = /^\d+ [\d.]+$/
+/** How many times in a row the store was opened and not closed: each time it is looked at twice as long. */
+const UNCLOSED_MARK = 'unclosed'
 
 /**
  * Why the store in this folder must not be opened, or undefined. A file that is as it was left by `markClosed` is
@@ -32,8 +34,15 @@ export async function reasonToSetAside(dir: string): Promise<string | undefined>
 
 /** Before the first write: from here on the file changes. */
 export function markOpened(dir: string): void {
+  const wasClosed = isAsLeft(dir)
   rmSync(join(dir, CLOSED_MARK), { force: true })
   syncFolder(dir)
+  if (existsSync(join(dir, 'data.mdb'))) writeUnclosed(dir, wasClosed ? 0 : unclosed(dir) + 1)
+}
+
+/** The store has served for long enough: whatever ends the process later is not a page that cannot be read at start. */
+export function markLasting(dir: string): void {
+  writeUnclosed(dir, 0)
 }
 
 export function markClosed(dir: string): void {
@@ -42,6 +51,19 @@ export function markClosed(dir: string): void {
 
 export function markDamaged(dir: string): void {
   quietly(() => writeFileSync(join(dir, DAMAGED_MARK), '', { mode: 0o600 }))
+}
+
+function unclosed(dir: string): number {
+  try {
+    const count = Number(readFileSync(join(dir, UNCLOSED_MARK), 'latin1'))
+    return Number.isSafeInteger(count) && count >= 0 ? count : 0
+  } catch {
+    return 0
+  }
+}
+
+function writeUnclosed(dir: string, count: number): void {
+  quietly(() => writeFileSync(join(dir, UNCLOSED_MARK), String(count), { mode: 0o600 }))
 }
 
 function isAsLeft(dir: string): boolean {
@@ -61,10 +83,11 @@ function sealOf(dir: string): string {
 /** False only when the engine said corrupt or died of it: a machine too busy to answer is no reason to lose a store. */
 async function probe(dir: string): Promise<boolean> {
   const program = fileURLToPath(new URL('./lmdb-probe.js', import.meta.url))
+  const walkMs = PROBE_WALK_MS * 2 ** Math.min(unclosed(dir), PROBE_DOUBLINGS)
   try {
-    const child = spawn(process.execPath, [program, dir], {
+    const child = spawn(process.execPath, [program, dir, String(walkMs)], {
       stdio: 'ignore',
-      timeout: PROBE_LIMIT_MS,
+      timeout: walkMs + PROBE_LIMIT_MS,
       killSignal: 'SIGKILL',
     })
     const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]

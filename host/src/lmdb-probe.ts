@@ -1,14 +1,14 @@
 /**
- * Run as a program of its own: opens the store in argv[2] as its owner will, walks it for a while, and exits with one of
+ * Run as a program of its own: opens the store in argv[2] as its owner will, walks it for argv[3] ms, and exits with one of
  * `PROBE_EXIT`. LMDB reads its file through a memory map and ends the process where the file is short or garbled; here
  * that costs nothing.
  */
 import { ABORT, open } from 'lmdb'
-import { PROBE_EXIT, PROBE_WALK_MS } from './constants.js'
+import { PROBE_EXIT } from './constants.js'
 import { ENGINE, isCorruption } from './lmdb-files.js'
 
-function walk(dir: string): void {
-  const end = performance.now() + PROBE_WALK_MS
+function walk(dir: string, milliseconds: number): void {
+  const end = performance.now() + milliseconds
   const root = open<Buffer, Uint8Array>({ path: dir, noSubdir: false, maxDbs: 128, ...ENGINE })
   const names = [...root.getKeys({ snapshot: false })].map((name) => Buffer.from(name).toString('latin1'))
   for (const name of names.filter((name) => /^[a-z]/.test(name))) {
@@ -29,7 +29,8 @@ function walk(dir: string): void {
 }
 
 try {
-  walk(process.argv[2]!)
+  const [, , dir = '', milliseconds = ''] = process.argv
+  walk(dir, Number(milliseconds))
   process.exitCode = PROBE_EXIT.usable
 } catch (error) {
   process.exitCode = isCorruption(error) ? PROBE_EXIT.corrupt : PROBE_EXIT.undecided

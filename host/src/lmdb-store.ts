@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as after } from 'node:timers/promises'
 import { open } from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
 import { CommitQueue } from './commit-queue.js'
@@ -9,11 +9,12 @@ import {
   MAX_QUARANTINE_RECORDS,
   QUARANTINE_TABLE,
   RANGE_CHUNK_ENTRIES,
+  STORE_LASTING_MS,
 } from './constants.js'
-import { HostError, errorText } from './errors.js'
+import { HostError, asError, errorText } from './errors.js'
 import type { Reporter } from './events.js'
 import { setAside } from './files.js'
-import { markClosed, markDamaged, markOpened, reasonToSetAside } from './lmdb-check.js'
+import { markClosed, markDamaged, markLasting, markOpened, reasonToSetAside } from './lmdb-check.js'
 import { ENGINE, commitError, isCorruption, prepareFolder, tightenFiles } from './lmdb-files.js'
 import { frameRecord, openRecord } from './record.js'
 import { COUNTERS_KEY, decodeCounters, encodeCounters, encodeQuarantined } from './store-counters.js'
@@ -89,6 +90,7 @@ class LmdbStore implements Store {
   readonly #databases = new Map<string, Binary>()
   readonly #queue: CommitQueue<Work>
   readonly #badKeys = new Set<string>()
+  readonly #lasting: NodeJS.Timeout
   #counters: StoreCounters
   /** The group that is being gathered or written: sizes of the records it changes and the counters after it. */
   #group: { sizes: Map<string, number>; counters: StoreCounters; bytes: number }
@@ -122,6 +124,7 @@ class LmdbStore implements Store {
     }
     this.#counters = counters ?? this.#countAll()
     this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0 }
+    this.#lasting = setTimeout(() => markLasting(options.dir), STORE_LASTING_MS).unref()
     this.#queue = new CommitQueue<Work>({
       admit: (work, first) => this.#admit(work, first),
       write: (group) => this.#write(group),
@@ -167,7 +170,7 @@ class LmdbStore implements Store {
     try {
       checkWrites(this.#tables, writes)
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(asError(error))
     }
     let size = 0
     const framed = writes.map(({ table, key: callersKey, value }) => {
@@ -187,6 +190,7 @@ class LmdbStore implements Store {
     if (this.#closed) return
     await this.#queue.close()
     this.#closed = true
+    clearTimeout(this.#lasting)
     await this.#root.close()
     if (!this.#failed) markClosed(this.#options.dir)
   }
@@ -331,7 +335,7 @@ async function engineError(error: unknown): Promise<unknown> {
     (rejected: unknown) => rejected,
   )
   // The engine was seen to leave that promise open.
-  return Promise.race([reason, setTimeout(ENGINE_ERROR_MS, error, { ref: false })])
+  return Promise.race([reason, after(ENGINE_ERROR_MS, error, { ref: false })])
 }
 
 function recordId(table: string, key: Uint8Array): string {

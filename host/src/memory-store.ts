@@ -1,4 +1,5 @@
 import { RECORD_HEADER_BYTES } from './constants.js'
+import { asError } from './errors.js'
 import type { HostError } from './errors.js'
 import { checkTable, checkWrites, closedError, fullError, tableSet } from './store-rules.js'
 import type { Entry, RangeOptions, Store, Write } from './store.js'
@@ -70,7 +71,7 @@ function memoryStore(options: MemoryStoreOptions, data: Map<string, SortedTable>
         checkWrites(tables, writes)
         if (closed) throw closedError()
       } catch (error) {
-        return Promise.reject(error as Error)
+        return Promise.reject(asError(error))
       }
       const copies = writes.map(({ table, key, value }) => ({
         table,

@@ -75,7 +75,13 @@ export function decodeRunningTime(bytes: Uint8Array): RunningTimeRecord | undefi
   const view = new DataView(bytes.buffer, bytes.byteOffset)
   const [running, mono, wall] = [view.getFloat64(1), view.getFloat64(9), view.getFloat64(17)]
   if (![running, mono, wall].every(Number.isFinite) || running < 0) return undefined
-  return { runningMs: running, monoMs: mono, wallMs: wall, quality, bootId: Uint8Array.from(bytes.subarray(26)) }
+  return {
+    runningMs: running,
+    monoMs: mono,
+    wallMs: wall,
+    quality,
+    bootId: Uint8Array.from(bytes.subarray(26)),
+  }
 }
 
 export interface RunningTimeOptions {

@@ -6,7 +6,7 @@ export interface Store {
   get(table: string, key: Uint8Array): Uint8Array | undefined
   /** Entries of one table in key order; `from` inclusive, `to` exclusive; with `reverse` from the high end down. */
   range(table: string, options?: RangeOptions): Iterable<Entry>
-  /** Atomic and durable: resolves after the flush, rejects with a `StoreError` and then nothing of it was written. */
+  /** Atomic and durable: resolves after the flush, rejects with a `HostError` and then nothing of it was written. */
   commit(writes: readonly Write[]): Promise<void>
   /** Bytes that live records occupy, an estimate good to a few per cent. */
   bytesUsed(): number

@@ -300,6 +300,11 @@ void t.test('what was acknowledged survives SIGKILL', async (t) => {
     [],
   )
   t.strictSame(reporter.codes(), [])
+  const unclosed = (): string => readFileSync(join(dir, 'unclosed'), 'utf8')
+  t.equal(unclosed(), '1', 'the start after the kill looked at the file first')
+  await store.close()
+  await reopen()
+  t.equal(unclosed(), '0', 'a start after an orderly end did not')
 })
 
 const canMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
@@ -319,7 +324,7 @@ void t.test(
       string,
       number
     >
-    t.strictSame(rest as unknown, {
+    t.strictSame(rest, {
       codes: ['FW_STORE_FULL'],
       after: ['stored', 'stored', 'stored'],
       fatal: 0,
