@@ -98,11 +98,14 @@ export class Program {
   /** Use `here.spawn` or `host.spawn`. */
   constructor(command: readonly string[], options: SpawnOptions & { readonly name: string }) {
     this.name = options.name
-    const [file, ...args] = [...dieWithTest, ...command]
+    // tap instruments what its tests spawn (NODE_OPTIONS with a hook that takes over signals). `env -i` undoes that.
+    const environment = Object.entries({ ...bareEnvironment, ...options.env }).map(
+      ([key, value]) => `${key}=${value}`,
+    )
+    const [file, ...args] = [...dieWithTest, 'env', '-i', ...environment, ...command]
     // A session of its own (`detached`) lets `survivors` find whatever the program leaves behind.
     this.#child = spawn(file ?? '', args, {
       detached: true,
-      env: { ...bareEnvironment, ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     })
