@@ -307,6 +307,33 @@ void t.test('what was acknowledged survives SIGKILL', async (t) => {
   t.equal(unclosed(), '0', 'a start after an orderly end did not')
 })
 
+void t.test('a disk that hangs is reported as slow, then ends the store', async (t) => {
+  const dir = join(folder(t), 'store')
+  const { reopen, reporter } = opener(t, dir)
+  const fatal: HostError[] = []
+  const timing = { slowMs: 50, failedMs: 200, tickMs: 10 }
+  const store = await reopen({ timing, onFatal: (error) => fatal.push(error) })
+  await store.commit([{ table: 'spool', key: key(1), value: bytes(1) }])
+  const child = spawn(process.execPath, ['--import=tsx', program('hold-writer'), dir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  const failed = { name: 'HostError', code: 'FW_STORE_FAILED' }
+  await t.rejects(store.commit([{ table: 'spool', key: key(2), value: bytes(2) }]), failed)
+  await t.rejects(store.commit([{ table: 'spool', key: key(3), value: bytes(3) }]), failed)
+  t.match(reporter.told, [
+    { level: 'warn', code: 'FW_STORE_SLOW', fields: { store: dir, waited_ms: 50 } },
+    { level: 'error', code: 'FW_STORE_FAILED', fields: { store: dir } },
+  ])
+  t.equal(reporter.told.length, 2)
+  t.match(fatal, [failed])
+  t.equal(fatal.length, 1)
+  t.same(store.get('spool', key(1)), bytes(1), 'what is there can still be read')
+  child.kill('SIGKILL')
+  await once(child, 'close')
+})
+
 const canMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).status === 0
 void t.test(
   'a full disk refuses commits whole, leaks no rejection, and the same store goes on when there is room',
