@@ -74,6 +74,7 @@ export class GatewayCore {
   readonly #tasks: ((turn: Turn) => Session | undefined)[] = []
   readonly #speaking = new Set<Session>()
   #busy = false
+  readonly #idle: (() => void)[] = []
   #stuck:
     { readonly turn: Turn; readonly touched: ReadonlySet<Session>; readonly retryAt: number } | undefined
   #housekeepingAt = -Infinity
@@ -229,7 +230,6 @@ export class GatewayCore {
   async settled(): Promise<void> {
     while (this.#busy) await new Promise<void>((resolve) => this.#idle.push(resolve))
   }
-  readonly #idle: (() => void)[] = []
 
   #parts(): Pick<GatewayCore, 'agents' | 'invites' | 'ledger' | 'meta' | 'prekeys' | 'sessions'> {
     const { agents, invites, ledger, meta, prekeys, sessions } = this
@@ -259,12 +259,7 @@ export class GatewayCore {
   #wake(): void {
     if (this.#busy) return
     this.#busy = true
-    void this.#turns()
-      .catch((error: unknown) => this.#options.ports.fatal(error))
-      .finally(() => {
-        this.#busy = false
-        for (const resolve of this.#idle.splice(0)) resolve()
-      })
+    this.#turns().catch((error: unknown) => this.#options.ports.fatal(error))
   }
 
   async #turns(): Promise<void> {
@@ -273,23 +268,29 @@ export class GatewayCore {
     for (;;) {
       const { clock, running } = this.#options
       const stuck = this.#stuck
-      if (stuck && clock.monoMs() < stuck.retryAt) return
+      if (stuck && clock.monoMs() < stuck.retryAt) return this.#rest()
       const turn = stuck?.turn ?? new Turn(clock.monoMs(), running())
       const touched = stuck?.touched ?? this.#apply(turn)
-      if (!touched) return
+      if (!touched) return this.#rest()
       const began = clock.monoMs()
       try {
         if (turn.writes.length > 0) await this.#options.store.commit(turn.writes)
       } catch (error) {
         if (!(error instanceof HostError) || error.code !== 'FW_STORE_FULL') throw error
         this.#stuck = { turn, touched, retryAt: clock.monoMs() + COMMIT_RETRY_MS }
-        return
+        return this.#rest()
       }
       this.#stuck = undefined
       this.#pace(clock.monoMs() - began)
       turn.finish()
       this.#speak(touched)
     }
+  }
+
+  /** Nothing to do. Said in the same step that found nothing, so that no arrival falls in between. */
+  #rest(): void {
+    this.#busy = false
+    for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   /** Stages 1 and 2. Undefined where there is nothing to do. */

@@ -1,0 +1,7 @@
+export { CORE_TABLES } from './tables.js'
+export { GatewayCore, type CoreOptions } from './gateway-core.js'
+export type { Agent, AgentStatus } from './agents.js'
+export type { GatewayIdentity, HelloJob, HelloResult, Ports, Route } from './ports.js'
+export { Ledger } from './ledger.js'
+export { Turn } from './turn.js'
+export { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '../bridge/outbox-entry.js'

@@ -1,0 +1,147 @@
+import { createMemoryStore, type MemoryStore } from '@fieldwhisper/host/testing'
+import { crypto, hex, openHello, signGatewayCertificate, type AddressKey } from '@fieldwhisper/protocol'
+import {
+  CORE_TABLES,
+  GatewayCore,
+  type GatewayIdentity,
+  type HelloJob,
+  type Ports,
+} from '@fieldwhisper/gateway/core'
+import { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '@fieldwhisper/gateway/core'
+import { seededRandom } from './seeded-random.js'
+
+export function testIdentity(seed = 1): GatewayIdentity {
+  const random = seededRandom(seed)
+  const siteSeed = random(32)
+  const signingSeed = random(32)
+  const agreementSecret = random(32)
+  const certificate = signGatewayCertificate(crypto.signingKey(siteSeed), {
+    number: 1,
+    signingKey: crypto.signingKey(signingSeed).publicKey,
+    agreementKey: crypto.agreementKey(agreementSecret).publicKey,
+  })
+  return { siteName: 'test', siteSeed, signingSeed, agreementSecret, master: random(32), certificate }
+}
+
+/** A gateway core on a store in memory, a clock that a test moves, and the sockets replaced by lists. */
+export class CoreHarness {
+  now = 1_000
+  outboxFull = false
+  readonly store: MemoryStore
+  readonly sent: { readonly link: number; readonly packet: Uint8Array }[] = []
+  readonly deposited: Uint8Array[] = []
+  readonly discarded: string[] = []
+  readonly held = new Map<string, AddressKey>()
+  readonly events: { readonly code: string; readonly fields: unknown }[] = []
+  readonly jobs: HelloJob[] = []
+  /** False: hellos wait in `jobs` until `work` is called. */
+  workAtOnce = true
+  record: Uint8Array | undefined
+  core: GatewayCore
+  readonly #identity: GatewayIdentity
+  #sequence = 0
+
+  constructor(identity = testIdentity(), store?: MemoryStore) {
+    this.#identity = identity
+    this.store = store ?? createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
+    this.core = this.#make(2)
+  }
+
+  /** A new process on the same disk. */
+  restart(seed = 3): void {
+    this.held.clear()
+    this.core = this.#make(seed)
+  }
+
+  async settle(): Promise<void> {
+    for (let round = 0; round < 20; round++) {
+      await this.core.settled()
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  async tick(ms: number): Promise<void> {
+    this.now += ms
+    this.core.tick()
+    await this.settle()
+  }
+
+  async link(link: number, ...packets: readonly Uint8Array[]): Promise<void> {
+    for (const packet of packets) this.core.packet({ via: 'link', id: link }, packet)
+    await this.settle()
+  }
+
+  async relay(...packets: readonly Uint8Array[]): Promise<void> {
+    for (const packet of packets) this.core.packet({ via: 'relay', id: 0 }, packet)
+    await this.settle()
+  }
+
+  work(): void {
+    for (const job of this.jobs.splice(0)) this.#work(job)
+  }
+
+  /** Packets sent by link and relay since the last call, each once. */
+  answers(): Uint8Array[] {
+    const seen = new Map<string, Uint8Array>()
+    for (const { packet } of this.sent.splice(0)) seen.set(hex(packet), packet)
+    for (const packet of this.deposited.splice(0)) seen.set(hex(packet), packet)
+    return [...seen.values()]
+  }
+
+  outbox(): OutboxEntry[] {
+    const entries: OutboxEntry[] = []
+    for (const { value } of this.store.range(OUTBOX_TABLE)) {
+      const item = decodeItem(value)
+      if (item.kind === 'readings') entries.push(item.entry)
+    }
+    return entries
+  }
+
+  codes(): string[] {
+    return this.events.map(({ code }) => code)
+  }
+
+  #make(seed: number): GatewayCore {
+    const ports: Ports = {
+      send: (link, packet) => this.sent.push({ link, packet }) > 0,
+      deposit: (packet) => void this.deposited.push(packet),
+      discard: (_relay, _address, hash) => void this.discarded.push(hex(hash)),
+      hold: (key) => void this.held.set(hex(key.address), key),
+      release: (key) => void this.held.delete(hex(key.address)),
+      publish: (record) => (this.record = record),
+      openHello: (job) =>
+        this.workAtOnce ? queueMicrotask(() => this.#work(job)) : void this.jobs.push(job),
+      useful: () => undefined,
+      fatal: (error) => {
+        throw error
+      },
+      report: (_level, code, _message, fields) => void this.events.push({ code, fields }),
+    }
+    return new GatewayCore({
+      store: this.store,
+      identity: this.#identity,
+      ports,
+      clock: {
+        monoMs: () => this.now,
+        wallMs: () => 1.7e12 + this.now,
+        quality: () => 'synchronised',
+        bootId: new Uint8Array(8),
+      },
+      random: seededRandom(seed),
+      running: () => this.now,
+      nextSequence: () => this.#sequence++,
+      outboxFull: () => this.outboxFull,
+      relays: [{ url: 'ws://relay.test:24780' }],
+    })
+  }
+
+  #work(job: HelloJob): void {
+    const opened = openHello(job.packet, job.secrets)
+    this.core.helloOpened({
+      id: job.id,
+      ...(opened && { opened }),
+      agreementKey: opened ? crypto.agreementKey(job.oneTime.prekeySecret).publicKey : new Uint8Array(0),
+      kemKey: opened ? crypto.kem.publicKey(job.oneTime.kemSeed) : new Uint8Array(0),
+    })
+  }
+}
