@@ -23,3 +23,7 @@ export class ProtocolError extends Error {
 export function malformed(what: string): ProtocolError {
   return new ProtocolError('FW_MALFORMED', what)
 }
+
+export function expectLength(what: string, bytes: Uint8Array, length: number): void {
+  if (bytes.length !== length) throw malformed(`${what} has ${bytes.length} bytes, expected ${length}`)
+}

@@ -11,9 +11,12 @@ import {
   verify,
   type KeyObject,
 } from 'node:crypto'
-import { TAG_BYTES } from '../constants.js'
-import { ProtocolError } from '../errors.js'
+import { wipe } from '../bytes.js'
+import { KEY_BYTES, SIGNATURE_BYTES, TAG_BYTES } from '../constants.js'
+import { expectLength, ProtocolError } from '../errors.js'
+import { isStrictPublicKey } from './ed25519-key.js'
 import { portableKem } from './kem.js'
+import { findNativeKem } from './native-kem.js'
 import type { Primitives } from './types.js'
 
 type Curve = 'X25519' | 'Ed25519'
@@ -24,8 +27,42 @@ const PKCS8: Readonly<Record<Curve, Buffer>> = {
   Ed25519: Buffer.from('302e020100300506032b657004220420', 'hex'),
 }
 
+function privateKeyFromDer(curve: Curve, secret: Uint8Array): KeyObject {
+  const key = Buffer.concat([PKCS8[curve], secret])
+  try {
+    return createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+  } finally {
+    wipe(key)
+  }
+}
+
+/** A JWK names the public key too (RFC 8037), which is not known yet; Node.js wants the field and reads only `d`. */
+function privateKeyFromJwk(curve: Curve, secret: Uint8Array): KeyObject {
+  const d = Buffer.from(secret.buffer, secret.byteOffset, secret.length).toString('base64url')
+  return createPrivateKey({ key: { kty: 'OKP', crv: curve, x: UNREAD_X, d }, format: 'jwk' })
+}
+
+const UNREAD_X = 'A'.repeat(43)
+
+/** True where this Node.js takes the private key of a JWK as it stands, which is ten times faster than DER on Node 20. */
+function jwkGivesSameKey(curve: Curve): boolean {
+  const secret = new Uint8Array(KEY_BYTES).fill(7)
+  try {
+    const [a, b] = [privateKeyFromJwk(curve, secret), privateKeyFromDer(curve, secret)].map(rawPublicKey)
+    return Buffer.compare(a!, b!) === 0
+  } catch {
+    return false
+  }
+}
+
+const privateKeyFrom: Readonly<Record<Curve, typeof privateKeyFromDer>> = {
+  X25519: jwkGivesSameKey('X25519') ? privateKeyFromJwk : privateKeyFromDer,
+  Ed25519: jwkGivesSameKey('Ed25519') ? privateKeyFromJwk : privateKeyFromDer,
+}
+
 function privateKey(curve: Curve, secret: Uint8Array): KeyObject {
-  return createPrivateKey({ key: Buffer.concat([PKCS8[curve], secret]), format: 'der', type: 'pkcs8' })
+  expectLength(`${curve} private key`, secret, KEY_BYTES)
+  return privateKeyFrom[curve](curve, secret)
 }
 
 /** By JWK: importing DER costs several times more (docs/decisions/003-primitives.md). */
@@ -47,7 +84,7 @@ function hmac(algorithm: 'sha256' | 'sha512', key: Uint8Array, parts: readonly U
   return mac.digest()
 }
 
-/** node:crypto, with ML-KEM by the `mlkem` package. */
+/** node:crypto, with ML-KEM by the `mlkem` package where node:crypto has none. */
 export const native: Primitives = {
   sha256(...parts) {
     const hash = createHash('sha256')
@@ -97,11 +134,12 @@ export const native: Primitives = {
     return { publicKey: rawPublicKey(key), sign: (message) => sign(null, message, key) }
   },
   verify(publicKey, message, signature) {
+    if (signature.length !== SIGNATURE_BYTES || !isStrictPublicKey(publicKey)) return false
     try {
       return verify(null, message, publicKeyOf('Ed25519', publicKey), signature)
     } catch {
       return false
     }
   },
-  kem: portableKem,
+  kem: findNativeKem() ?? portableKem,
 }

@@ -17,7 +17,10 @@ export interface Primitives {
   agreementKey(secret: Uint8Array): AgreementKey
   /** Ed25519, RFC 8032, from its 32-byte seed. */
   signingKey(seed: Uint8Array): SigningKey
-  /** False on a wrong signature and on a public key that is not a point. */
+  /**
+   * RFC 8032 section 5.1.7 without cofactor. False on a wrong signature, on s ≥ the group order, and on a public key that is not
+   * a point, is not canonical or has small order.
+   */
   verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean
   readonly kem: Kem
 }
