@@ -57,6 +57,14 @@ export const MAX_READING_BYTES = 8_192
 export const MAX_BATCH_BYTES = 12_288
 export const MAX_BATCH_READINGS = 4_096
 
+/**
+ * Times in milliseconds: years 1 to 9999 of RFC 3339 on the wall, nothing before its boot and as long on the monotonic clock.
+ * The last second is left to rounding.
+ */
+export const MIN_WALL_MS = -62_135_596_800_000
+export const MAX_WALL_MS = 253_402_300_799_000
+export const MAX_MONO_MS = MAX_WALL_MS
+
 export const MAX_FLOORS = 33
 export const MAX_ACK_BYTES = 8_192
 export const MAX_ACK_RANGES = 64
@@ -102,6 +110,6 @@ export const LABEL = {
  */
 export const MAX_TREE_NODES = 4_096
 
-/** Depth and items of a CBOR body, refused above before anything is built from it. */
+/** Depth and items of a CBOR body: what lies above is refused as it is read. */
 export const MAX_CBOR_DEPTH = 8
 export const MAX_CBOR_ITEMS = 40_000

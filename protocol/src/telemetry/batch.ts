@@ -2,6 +2,7 @@ import {
   asArray,
   asBytes,
   asFinite,
+  asInteger,
   asText,
   asUint,
   decodeCbor,
@@ -12,8 +13,11 @@ import {
   BOOT_ID_BYTES,
   MAX_BATCH_BYTES,
   MAX_BATCH_READINGS,
+  MAX_MONO_MS,
   MAX_READING_NAME_BYTES,
   MAX_UNIT_BYTES,
+  MAX_WALL_MS,
+  MIN_WALL_MS,
 } from '../constants.js'
 import { malformed, ProtocolError } from '../errors.js'
 import type { ClockQuality, Reading, ReadingQuality, ReadingValue } from './reading.js'
@@ -37,15 +41,15 @@ const CLOCK_TOLERANCE_MS = 1
  *
  *   [1, boot id, series [[name, unit]...], clocks [[first row, wall − monotonic ms, quality]...], base ms, rows]
  *
- * and a row is four items of one flat list: series index, monotonic ms since base, value, quality. Names and units stand once, times as
- * differences (SenML's base fields, RFC 8428 section 4.1).
+ * and a row is four items of one flat list: series index, monotonic ms since base, value, quality. Names and units stand once,
+ * times as differences (SenML's base fields, RFC 8428 section 4.1). The readings have passed `checkReading`.
  */
 export function encodeBatch(batch: Batch): Uint8Array {
   const series = new Map<string, number>()
   const seriesList: CborValue[] = []
   const clocks: [number, number, number][] = []
   const rows: CborValue[] = []
-  const base = Math.floor(batch.readings[0]?.monoMs ?? 0)
+  const base = Math.round(batch.readings[0]?.monoMs ?? 0)
   batch.readings.forEach((reading, index) => {
     const key = `${reading.name}\0${reading.unit ?? ''}`
     let column = series.get(key)
@@ -79,20 +83,19 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   }
   const series = asArray(body[2], 'series', 0, MAX_BATCH_READINGS).map((entry) => {
     const [name, unit] = asArray(entry, 'series', 2)
-    return {
-      name: asText(name, 'name', 1, MAX_READING_NAME_BYTES),
-      unit: asText(unit, 'unit', 0, MAX_UNIT_BYTES),
-    }
+    const text = asText(name, 'name', 1, MAX_READING_NAME_BYTES)
+    if (text.includes('\0')) throw malformed('a name holds a zero byte')
+    return { name: text, unit: asText(unit, 'unit', 0, MAX_UNIT_BYTES) }
   })
   const clocks = asArray(body[3], 'clocks', 0, MAX_BATCH_READINGS).map((entry) => {
     const [first, offset, quality] = asArray(entry, 'clock', 3)
     return {
       first: asUint(first, 'clock row'),
-      offset: asFinite(offset, 'clock offset'),
+      offset: asInteger(offset, 'clock offset'),
       quality: pick(CLOCKS, quality, 'clock quality'),
     }
   })
-  const base = asFinite(body[4], 'base time')
+  const base = asInteger(body[4], 'base time', 0, MAX_MONO_MS)
   const cells = asArray(body[5], 'rows', 0, 4 * MAX_BATCH_READINGS)
   if (cells.length % 4 !== 0) throw malformed('the last row is cut off')
   const readings: Reading[] = []
@@ -102,14 +105,17 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     const clock = clocks[clockIndex]
     const column = series[asUint(cells[at], 'series index')]
     if (!clock || !column) throw malformed('a row names a series or clock that is not there')
-    const monoMs = base + asFinite(cells[at + 1], 'row time')
+    const monoMs = base + asInteger(cells[at + 1], 'row time')
+    asInteger(monoMs, 'monotonic time', 0, MAX_MONO_MS)
+    const wallMs = monoMs + clock.offset
+    asInteger(wallMs, 'wall time', MIN_WALL_MS - CLOCK_TOLERANCE_MS, MAX_WALL_MS + CLOCK_TOLERANCE_MS)
     readings.push({
       name: column.name,
       ...(column.unit && { unit: column.unit }),
       value: readingValue(cells[at + 2]),
       quality: pick(QUALITIES, cells[at + 3], 'quality'),
       monoMs,
-      wallMs: monoMs + clock.offset,
+      wallMs,
       clock: clock.quality,
     })
   }
