@@ -1,9 +1,10 @@
-import { concat, readU16, u16, utf8 } from '../bytes.js'
+import { readU16, utf8, wipe } from '../bytes.js'
 import { KEY_BYTES, LABEL, MAX_TREE_NODES, TREE_DEPTH, TREE_LEAVES } from '../constants.js'
-import { malformed } from '../errors.js'
+import { expectLength, malformed } from '../errors.js'
 import { crypto } from '../primitives/index.js'
 
 const NODE_LABEL = utf8(LABEL.node)
+const HEAD_BYTES = 3
 const ENTRY_BYTES = 3 + KEY_BYTES
 
 /**
@@ -24,8 +25,10 @@ export class KeyTree {
     this.#givenUpBelow = givenUpBelow
   }
 
+  /** Copies the root, which stays the caller's to erase. */
   static fromRoot(root: Uint8Array): KeyTree {
-    return new KeyTree(new Map([[0, root]]), 0)
+    expectLength('root of a key tree', root, KEY_BYTES)
+    return new KeyTree(new Map([[0, new Uint8Array(root)]]), 0)
   }
 
   /** Nodes held; what they cost in memory and on disk is 35 bytes each. */
@@ -39,30 +42,37 @@ export class KeyTree {
   }
 
   /**
-   * Calls `attempt` with the key of a leaf. The leaf is used up if the attempt returns something; if it returns undefined or
-   * throws, the tree is exactly as it was. Returns 'used' for a leaf that is not there any more.
+   * Calls `attempt` with the key of a leaf, which is overwritten afterwards. The leaf is used up if the attempt returns
+   * something; if it returns undefined or throws, the tree is exactly as it was. Returns 'used' for a leaf that is not there any
+   * more.
    */
   use<T>(counter: number, attempt: (key: Uint8Array) => T | undefined): T | undefined | 'used' {
     if (!Number.isInteger(counter) || counter < 0 || counter >= TREE_LEAVES) return undefined
     let depth = TREE_DEPTH
-    let node: Uint8Array | undefined
-    for (; depth >= 0; depth--) {
-      node = this.#nodes.get(nodeKey(depth, counter >>> (TREE_DEPTH - depth)))
-      if (node) break
-    }
-    if (!node) return 'used'
+    while (depth >= 0 && !this.#nodes.has(nodeKey(depth, counter >>> (TREE_DEPTH - depth)))) depth--
+    if (depth < 0) return 'used'
+    const topKey = nodeKey(depth, counter >>> (TREE_DEPTH - depth))
+    const top = this.#nodes.get(topKey)!
+    const path: Uint8Array[] = []
     const siblings: [number, Uint8Array][] = []
-    const top = depth
+    let node = top
     for (; depth < TREE_DEPTH; depth++) {
-      const children = crypto.hmacSha512(node, NODE_LABEL)
       const prefix = counter >>> (TREE_DEPTH - depth - 1)
-      const right = (prefix & 1) === 1
-      siblings.push([nodeKey(depth + 1, prefix ^ 1), half(children, right ? 0 : 1)])
-      node = half(children, right ? 1 : 0)
+      const children = childrenOf(node)
+      siblings.push([nodeKey(depth + 1, prefix ^ 1), children[(prefix & 1) ^ 1]!])
+      node = children[prefix & 1]!
+      path.push(node)
     }
-    const result = attempt(node)
+    let result: T | undefined
+    try {
+      result = attempt(node)
+    } finally {
+      wipe(...path)
+      if (result === undefined) for (const [, sibling] of siblings) wipe(sibling)
+    }
     if (result === undefined) return undefined
-    this.#nodes.delete(nodeKey(top, counter >>> (TREE_DEPTH - top)))
+    wipe(top)
+    this.#nodes.delete(topKey)
     for (const [key, sibling] of siblings) this.#nodes.set(key, sibling)
     this.#giveUp()
     return result
@@ -71,59 +81,69 @@ export class KeyTree {
   /** Erases every leaf below `counter`. */
   dropBelow(counter: number): void {
     for (const [key, node] of [...this.#nodes]) {
-      const depth = key >>> TREE_DEPTH
-      const width = 1 << (TREE_DEPTH - depth)
-      const first = (key & 0xffff) * width
-      if (first >= counter) continue
+      if (firstLeaf(key) >= counter) continue
       this.#nodes.delete(key)
-      if (first + width > counter) this.#keepFrom(depth, key & 0xffff, node, counter)
+      if (endLeaf(key) > counter) this.#keepFrom(key, node, counter)
+      wipe(node)
     }
   }
 
-  /** For the holder's own disk: given up below u24 ‖ nodes × (depth u8 ‖ prefix u16 ‖ node 32). */
+  /** For the holder's own disk: given up below u24 ‖ nodes, lowest leaf first × (depth u8 ‖ prefix u16 ‖ node 32). */
   encode(): Uint8Array {
-    const entries = [...this.#nodes].map(([key, node]) =>
-      concat(Uint8Array.of(key >>> TREE_DEPTH), u16(key & 0xffff), node),
-    )
-    return concat(Uint8Array.of(this.#givenUpBelow >>> 16), u16(this.#givenUpBelow), ...entries)
+    const nodes = [...this.#nodes].sort(([a], [b]) => firstLeaf(a) - firstLeaf(b))
+    const out = new Uint8Array(HEAD_BYTES + nodes.length * ENTRY_BYTES)
+    out.set([this.#givenUpBelow >>> 16, this.#givenUpBelow >>> 8, this.#givenUpBelow])
+    nodes.forEach(([key, node], i) => {
+      const at = HEAD_BYTES + i * ENTRY_BYTES
+      out.set([key >>> TREE_DEPTH, key >>> 8, key], at)
+      out.set(node, at + 3)
+    })
+    return out
   }
 
+  /** Throws FW_MALFORMED on anything `encode` does not make, nodes that overlap above all: they would open a packet twice. */
   static decode(bytes: Uint8Array): KeyTree {
-    if (bytes.length < 3 || (bytes.length - 3) % ENTRY_BYTES !== 0)
+    if (bytes.length < HEAD_BYTES || (bytes.length - HEAD_BYTES) % ENTRY_BYTES !== 0)
       throw malformed('a key tree of odd length')
     const nodes = new Map<number, Uint8Array>()
-    for (let at = 3; at < bytes.length; at += ENTRY_BYTES) {
-      nodes.set(
-        nodeKey(bytes[at]!, readU16(bytes, at + 1)),
-        new Uint8Array(bytes.subarray(at + 3, at + ENTRY_BYTES)),
-      )
+    const givenUpBelow = (bytes[0]! << 16) | readU16(bytes, 1)
+    if (givenUpBelow > TREE_LEAVES) throw malformed('a key tree that gave up more than it has')
+    let free = givenUpBelow
+    for (let at = HEAD_BYTES; at < bytes.length; at += ENTRY_BYTES) {
+      const depth = bytes[at]!
+      const prefix = readU16(bytes, at + 1)
+      if (depth > TREE_DEPTH || prefix >= 1 << depth) throw malformed('a key tree with a node outside of it')
+      const key = nodeKey(depth, prefix)
+      if (firstLeaf(key) < free) throw malformed('a key tree whose nodes overlap or are out of order')
+      free = endLeaf(key)
+      nodes.set(key, new Uint8Array(bytes.subarray(at + 3, at + ENTRY_BYTES)))
     }
-    return new KeyTree(nodes, bytes[0]! * TREE_LEAVES + readU16(bytes, 1))
+    return new KeyTree(nodes, givenUpBelow)
   }
 
   /** Of a node that straddles `counter`, keeps the children at and above it. */
-  #keepFrom(depth: number, prefix: number, node: Uint8Array, counter: number): void {
-    for (; depth < TREE_DEPTH; depth++) {
-      const children = crypto.hmacSha512(node, NODE_LABEL)
-      const middle = (prefix * 2 + 1) << (TREE_DEPTH - depth - 1)
-      if (counter <= middle) this.#nodes.set(nodeKey(depth + 1, prefix * 2 + 1), half(children, 1))
-      if (counter === middle) return
-      prefix = counter < middle ? prefix * 2 : prefix * 2 + 1
-      node = half(children, counter < middle ? 0 : 1)
-    }
-    this.#nodes.set(nodeKey(TREE_DEPTH, prefix), node)
+  #keepFrom(key: number, node: Uint8Array, counter: number): void {
+    const [left, right] = childrenOf(node)
+    const rightKey = nodeKey((key >>> TREE_DEPTH) + 1, ((key & 0xffff) << 1) | 1)
+    const middle = firstLeaf(rightKey)
+    if (counter <= middle) this.#nodes.set(rightKey, right)
+    else this.#keepFrom(rightKey, right, counter)
+    if (counter < middle) this.#keepFrom(rightKey - 1, left, counter)
+    if (counter > middle) wipe(right)
+    wipe(left)
   }
 
   #giveUp(): void {
     while (this.#nodes.size > MAX_TREE_NODES) {
-      let lowest = Infinity
-      let lowestKey = 0
+      let lowest = 0
+      let first = Infinity
       for (const key of this.#nodes.keys()) {
-        const first = (key & 0xffff) << (TREE_DEPTH - (key >>> TREE_DEPTH))
-        if (first < lowest) [lowest, lowestKey] = [first, key]
+        const leaf = firstLeaf(key)
+        if (leaf < first) [first, lowest] = [leaf, key]
       }
-      this.#nodes.delete(lowestKey)
-      this.#givenUpBelow = lowest + (1 << (TREE_DEPTH - (lowestKey >>> TREE_DEPTH)))
+      wipe(this.#nodes.get(lowest)!)
+      this.#nodes.delete(lowest)
+      this.#givenUpBelow = endLeaf(lowest)
     }
   }
 }
@@ -132,7 +152,23 @@ function nodeKey(depth: number, prefix: number): number {
   return depth * TREE_LEAVES + prefix
 }
 
-/** A copy, so that the 64 bytes of a parent's output do not outlive the child that was erased. */
-function half(children: Uint8Array, which: 0 | 1): Uint8Array {
-  return new Uint8Array(children.subarray(which * KEY_BYTES, (which + 1) * KEY_BYTES))
+/** Counter of the first leaf under a node. */
+function firstLeaf(key: number): number {
+  return (key & 0xffff) << (TREE_DEPTH - (key >>> TREE_DEPTH))
+}
+
+/** Counter of the first leaf behind a node. */
+function endLeaf(key: number): number {
+  return firstLeaf(key) + (1 << (TREE_DEPTH - (key >>> TREE_DEPTH)))
+}
+
+/** Left and right as copies, so that each can be erased alone. */
+function childrenOf(node: Uint8Array): readonly [left: Uint8Array, right: Uint8Array] {
+  const both = crypto.hmacSha512(node, NODE_LABEL)
+  const children = [
+    new Uint8Array(both.subarray(0, KEY_BYTES)),
+    new Uint8Array(both.subarray(KEY_BYTES)),
+  ] as const
+  wipe(both)
+  return children
 }
