@@ -1,11 +1,11 @@
-import { concat } from '../bytes.js'
-import { KEY_BYTES } from '../constants.js'
-import { ProtocolError } from '../errors.js'
+import { concat, equalBytes, wipe } from '../bytes.js'
+import { KEM_SEED_BYTES, KEY_BYTES } from '../constants.js'
+import { expectLength, ProtocolError } from '../errors.js'
 import { verifyAgentCertificate, type AgentCertificate } from '../identity/certificate.js'
-import { parseRecord } from '../identity/record.js'
+import { parseRecord, type PrekeyRecord } from '../identity/record.js'
 import { unpad } from '../packet/padding.js'
-import { crypto } from '../primitives/index.js'
-import { decodeBox1, parseHello, type Hello, type HelloKind } from './layout.js'
+import { crypto, type AgreementKey } from '../primitives/index.js'
+import { decodeBox1, parseHello, recordRoleOf, type Hello, type HelloKind } from './layout.js'
 import {
   acceptedHash,
   agentSignatureBytes,
@@ -40,35 +40,55 @@ export interface OpenedHello {
 
 /** The name under which an accepted hello is remembered; no public-key work. */
 export function helloHash(hello: Hello, recordBytes: Uint8Array): Uint8Array {
-  return acceptedHash(helloTranscript(hello, recordBytes), hello.box1)
+  return acceptedHash(helloTranscript(hello, parseRecord(recordBytes)), hello.box1)
 }
 
 /**
  * All public-key work of accepting a hello: two X25519, one decapsulation, the agent's signature and certificate; about 1.5 ms,
  * so for a worker thread. Every failure is one and the same: undefined. (A wrong KEM key gives another secret and box1 does not
- * open; low-order X25519 points are refused.)
+ * open; low-order X25519 points are refused.) The caller has checked the knock.
  */
 export function openHello(packet: Uint8Array, secrets: PrekeySecrets): OpenedHello | undefined {
+  // Outside of the try: unusable secrets are our own fault and no reason to call the hello wrong.
+  const keys: ImportedPrekey = {
+    record: parseRecord(secrets.record),
+    gateway: crypto.agreementKey(secrets.gatewaySecret),
+    prekey: crypto.agreementKey(secrets.prekeySecret),
+    kemSeed: secrets.kemSeed,
+  }
+  expectLength('KEM seed', secrets.kemSeed, KEM_SEED_BYTES)
   try {
-    return openBox1(parseHello(packet), secrets)
+    return openBox1(parseHello(packet), keys)
   } catch (error) {
     if (error instanceof ProtocolError) return undefined
     throw error
   }
 }
 
-function openBox1(hello: Hello, secrets: PrekeySecrets): OpenedHello | undefined {
-  const record = parseRecord(secrets.record)
-  const t1 = helloTranscript(hello, secrets.record)
+interface ImportedPrekey {
+  readonly record: PrekeyRecord
+  readonly gateway: AgreementKey
+  readonly prekey: AgreementKey
+  readonly kemSeed: Uint8Array
+}
+
+function openBox1(
+  hello: Hello,
+  { record, gateway, prekey, kemSeed }: ImportedPrekey,
+): OpenedHello | undefined {
+  if (!equalBytes(hello.header.address, record.address)) return undefined
+  const t1 = helloTranscript(hello, record)
   const { k1, ck } = helloKeys(
     t1,
-    crypto.agreementKey(secrets.gatewaySecret).agree(hello.ephemeralKey),
-    crypto.agreementKey(secrets.prekeySecret).agree(hello.ephemeralKey),
-    crypto.kem.decapsulate(secrets.kemSeed, hello.kemCiphertext),
+    gateway.agree(hello.ephemeralKey),
+    prekey.agree(hello.ephemeralKey),
+    crypto.kem.decapsulate(kemSeed, hello.kemCiphertext),
   )
   const plaintext = crypto.open(k1, hello.header.nonce, hello.headerWithoutHops, hello.box1)
+  wipe(k1)
   if (!plaintext) return undefined
   const { box, rest, signature } = decodeBox1(plaintext)
+  if (record.role !== recordRoleOf(box.kind)) return undefined
   const certificate = box.kind === 'join' ? undefined : verifyAgentCertificate(record.siteKey, box.identity)
   const agentKey = certificate?.agentKey ?? box.identity
   if (agentKey.length !== KEY_BYTES) return undefined
@@ -100,11 +120,6 @@ export function finishHello(
   }
 }
 
-function helloTranscript(hello: Hello, recordBytes: Uint8Array): Uint8Array {
-  return transcript(
-    parseRecord(recordBytes),
-    hello.headerWithoutHops,
-    hello.ephemeralKey,
-    hello.kemCiphertext,
-  )
+function helloTranscript(hello: Hello, record: PrekeyRecord): Uint8Array {
+  return transcript(record, hello.headerWithoutHops, hello.ephemeralKey, hello.kemCiphertext)
 }

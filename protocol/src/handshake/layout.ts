@@ -11,8 +11,9 @@ import {
   SIGNATURE_BYTES,
   TAG_BYTES,
 } from '../constants.js'
-import { malformed } from '../errors.js'
+import { expectLength, malformed } from '../errors.js'
 import { MAX_AGENT_CERTIFICATE_BYTES } from '../identity/certificate.js'
+import type { PrekeyRecord } from '../identity/record.js'
 import { headerWithoutHops, parseHeader, type PacketHeader } from '../packet/header.js'
 import { crypto } from '../primitives/index.js'
 
@@ -29,9 +30,16 @@ const BOX2_OFFSET = BOX1_OFFSET + BOX1_PLAINTEXT_BYTES + TAG_BYTES
 const KNOCK_MAC_BYTES = 16
 export const MIN_HELLO_BYTES = BOX2_OFFSET + MIN_PLAINTEXT_BYTES + TAG_BYTES + KNOCK_BYTES
 
-/** join: first contact. continue: rekey and every restart. lost: no session is left. 4 is reserved for `meet`. */
+/**
+ * join: first contact. continue: rekey and every restart. lost: no session is left. 4 is reserved for `meet`.
+ */
 export type HelloKind = 'join' | 'continue' | 'lost'
 const KINDS: readonly (HelloKind | undefined)[] = [undefined, 'join', 'continue', 'lost']
+
+/** A one-time prekey belongs to one session's successor; whoever has no session to continue begins on a signed one. */
+export function recordRoleOf(kind: HelloKind): PrekeyRecord['role'] {
+  return kind === 'continue' ? 'one-time' : 'signed'
+}
 
 export interface Hello {
   readonly header: PacketHeader
@@ -92,6 +100,8 @@ export interface Box1 {
 
 /** kind u8 ‖ continuity 8 ‖ site revision u32 ‖ identity length u16 ‖ identity: what the agent's signature covers. */
 export function encodeBox1(box: Box1): Uint8Array {
+  expectLength('continuity', box.continuity, SESSION_ID_BYTES)
+  if (box.identity.length > MAX_AGENT_CERTIFICATE_BYTES) throw malformed('the identity for box1 is too long')
   return concat(
     Uint8Array.of(KINDS.indexOf(box.kind)),
     box.continuity,
@@ -120,6 +130,8 @@ export function decodeBox1(plaintext: Uint8Array): {
   const identityLength = readU16(plaintext, identityOffset - 2)
   if (identityLength > MAX_AGENT_CERTIFICATE_BYTES) throw malformed('the identity in box1 is too long')
   const end = identityOffset + identityLength
+  const padding = plaintext.subarray(end + SIGNATURE_BYTES)
+  if (padding.some((byte) => byte !== 0)) throw malformed('the padding of box1 is not zero')
   return {
     box: {
       kind,

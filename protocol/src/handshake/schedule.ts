@@ -1,7 +1,8 @@
-import { concat } from '../bytes.js'
+import { concat, wipe } from '../bytes.js'
 import { KEY_BYTES, LABEL, PROTOCOL_VERSION, SESSION_ID_BYTES } from '../constants.js'
 import { addressKeyFromSeed, type AddressKey } from '../identity/address.js'
 import { roleByte, type PrekeyRecord } from '../identity/record.js'
+import { expectLength } from '../errors.js'
 import { encodeItems, ROLE, TYPE } from '../items.js'
 import { derive } from '../primitives/derive.js'
 import { hkdfExpand, hkdfExtract } from '../primitives/hkdf.js'
@@ -54,15 +55,17 @@ export function transcript(
   )
 }
 
-/** k1 seals box1; ck goes on into root. */
+/** k1 seals box1; ck goes on into root. The three shared secrets are overwritten. */
 export function helloKeys(
   t1: Uint8Array,
   identityShared: Uint8Array,
   prekeyShared: Uint8Array,
   kemSecret: Uint8Array,
 ): { readonly k1: Uint8Array; readonly ck: Uint8Array } {
-  const key = hkdfExtract(t1, concat(identityShared, prekeyShared, kemSecret))
+  const keyMaterial = concat(identityShared, prekeyShared, kemSecret)
+  const key = hkdfExtract(t1, keyMaterial)
   const out = hkdfExpand(key, encodeItems(LABEL.helloKeys), 2 * KEY_BYTES)
+  wipe(identityShared, prekeyShared, kemSecret, keyMaterial, key)
   return { k1: out.subarray(0, KEY_BYTES), ck: out.subarray(KEY_BYTES) }
 }
 
@@ -86,18 +89,22 @@ export function sessionSecrets(
   k: Uint8Array,
   r: Uint8Array,
 ): SessionSecrets {
+  expectLength('K', k, KEY_BYTES)
+  expectLength('r', r, KEY_BYTES)
   const bound = [
     [TYPE.hash, ROLE.none, t1],
     [TYPE.bytes, ROLE.none, box1],
   ] as const
   const root = hkdfExpand(hkdfExtract(ck, concat(k, r)), encodeItems(LABEL.root, ...bound), KEY_BYTES)
-  return {
+  const session: SessionSecrets = {
     id: crypto.sha256(encodeItems(LABEL.session, ...bound)).subarray(0, SESSION_ID_BYTES),
     box2Key: derive(root, LABEL.box2),
     resumption: derive(root, LABEL.resumption),
     up: { addressSeed: derive(root, LABEL.addressUp), treeRoot: derive(root, LABEL.treeUp) },
     down: { addressSeed: derive(root, LABEL.addressDown), treeRoot: derive(root, LABEL.treeDown) },
   }
+  wipe(root)
+  return session
 }
 
 /** Where the successor of a session knocks: both ends derive it from the session's r. */
