@@ -1,6 +1,6 @@
 import { concat, fromUtf8, readU32, u32, utf8 } from '../bytes.js'
 import { KEY_BYTES, LABEL, MAX_DEVICE_NAME_BYTES, SIGNATURE_BYTES } from '../constants.js'
-import { malformed, ProtocolError } from '../errors.js'
+import { expectLength, malformed, ProtocolError } from '../errors.js'
 import { encodeItems, ROLE, TYPE } from '../items.js'
 import { crypto, type SigningKey } from '../primitives/index.js'
 
@@ -35,6 +35,8 @@ export function signAgentCertificate(site: SigningKey, certificate: AgentCertifi
   if (name.length < 1 || name.length > MAX_DEVICE_NAME_BYTES) {
     throw malformed(`a device name of ${name.length} bytes, 1 to ${MAX_DEVICE_NAME_BYTES} are allowed`)
   }
+  if (!certificate.name.isWellFormed()) throw malformed('a device name that is not proper text')
+  expectLength('agent key', certificate.agentKey, KEY_BYTES)
   const head = Uint8Array.of(CERTIFICATE_VERSION, ROLE.agent)
   return signed(
     site,
@@ -44,6 +46,8 @@ export function signAgentCertificate(site: SigningKey, certificate: AgentCertifi
 
 /** version u8 ‖ role u8 ‖ number u32 ‖ Ed25519 key 32 ‖ X25519 key 32 ‖ signature 64. */
 export function signGatewayCertificate(site: SigningKey, certificate: GatewayCertificate): Uint8Array {
+  expectLength('gateway signing key', certificate.signingKey, KEY_BYTES)
+  expectLength('gateway agreement key', certificate.agreementKey, KEY_BYTES)
   const head = Uint8Array.of(CERTIFICATE_VERSION, ROLE.gateway)
   return signed(site, concat(head, u32(certificate.number), certificate.signingKey, certificate.agreementKey))
 }

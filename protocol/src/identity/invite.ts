@@ -1,7 +1,7 @@
 import { concat, equalBytes } from '../bytes.js'
-import { asArray, asBytes, asUint, decodeCbor, encodeCbor } from '../cbor.js'
+import { asArray, asBytes, asUint, decodeCbor, encodeCbor, type CborValue } from '../cbor.js'
 import { ADDRESS_BYTES, FINGERPRINT_BYTES, KEY_BYTES, LABEL } from '../constants.js'
-import { ProtocolError } from '../errors.js'
+import { malformed, ProtocolError } from '../errors.js'
 import { encodeItems, ROLE, TYPE } from '../items.js'
 import { derive } from '../primitives/derive.js'
 import { crypto } from '../primitives/index.js'
@@ -21,7 +21,8 @@ export interface Invite {
 const INVITE_VERSION = 1
 const PREFIX = 'fw1-'
 const CHECKSUM_BYTES = 4
-const MAX_TEXT = 4_096
+/** A line with the most and longest relays that `relaysFromCbor` takes has 5,020 characters. */
+const MAX_TEXT = 8_192
 export const INVITE_ID_BIT = 0x8000_0000
 
 /** One line: `fw1-` and base64url of the CBOR fields and a 4-byte checksum against typing errors. */
@@ -55,7 +56,7 @@ export function decodeInvite(text: string): Invite {
     return {
       siteFingerprint: asBytes(fingerprint, 'site fingerprint', FINGERPRINT_BYTES),
       directorySlot: asBytes(slot, 'directory slot', ADDRESS_BYTES),
-      id: asUint(id, 'invite id'),
+      id: inviteId(id),
       secret: asBytes(secret, 'invite secret', KEY_BYTES),
       relays: relaysFromCbor(relays),
     }
@@ -70,6 +71,12 @@ export function decodeInvite(text: string): Invite {
 /** The knock key of a join. */
 export function inviteKnockKey(secret: Uint8Array): Uint8Array {
   return derive(secret, LABEL.knockInvite)
+}
+
+function inviteId(value: CborValue | undefined): number {
+  const id = asUint(value, 'invite id')
+  if (id < INVITE_ID_BIT) throw malformed('an invite id without its top bit')
+  return id
 }
 
 function checksum(body: Uint8Array): Uint8Array {

@@ -1,6 +1,6 @@
 import { concat, equalBytes, readU32, u32 } from '../bytes.js'
 import { ADDRESS_BYTES, KEM_PUBLIC_BYTES, KEY_BYTES, LABEL, SIGNATURE_BYTES } from '../constants.js'
-import { malformed, ProtocolError } from '../errors.js'
+import { expectLength, malformed, ProtocolError } from '../errors.js'
 import { encodeItems, ROLE, TYPE } from '../items.js'
 import { crypto, type SigningKey } from '../primitives/index.js'
 import {
@@ -55,6 +55,7 @@ export function signRecord(gateway: SigningKey, record: Omit<PrekeyRecord, 'byte
     record.gatewayCertificate,
     record.siteKey,
   )
+  expectLength('body of a prekey record', body, BODY_BYTES)
   return { ...record, bytes: concat(body, gateway.sign(signedBytes(record.role, body))) }
 }
 
@@ -81,9 +82,10 @@ export function parseRecord(bytes: Uint8Array): PrekeyRecord {
 
 /**
  * Throws FW_WRONG_SITE where the record belongs to another site than `fingerprint` (16 bytes), FW_SIGNATURE_INVALID where the
- * gateway or its certificate is not this site's.
+ * gateway or its certificate is not this site's. What it returns is a copy: the frame it came in may go.
  */
-export function verifyRecord(bytes: Uint8Array, fingerprint: Uint8Array): VerifiedRecord {
+export function verifyRecord(untrusted: Uint8Array, fingerprint: Uint8Array): VerifiedRecord {
+  const bytes = new Uint8Array(untrusted)
   const record = parseRecord(bytes)
   if (!equalBytes(siteFingerprint(record.siteKey), fingerprint)) {
     throw new ProtocolError('FW_WRONG_SITE', 'the prekey record belongs to another site')

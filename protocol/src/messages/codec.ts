@@ -1,6 +1,7 @@
 import { concat, readU16, u16 } from '../bytes.js'
 import { decodeCbor, encodeCbor, type CborValue } from '../cbor.js'
-import { malformed } from '../errors.js'
+import { MAX_ACK_BYTES } from '../constants.js'
+import { malformed, ProtocolError } from '../errors.js'
 import * as down from './down.js'
 import type { DownMessage, Message, UpMessage } from './types.js'
 import * as up from './up.js'
@@ -12,11 +13,17 @@ const HEAD_BYTES = 3
 /** A content holds few messages; more of them is somebody's game. */
 const MAX_MESSAGES = 64
 
-/** kind u8 ‖ length u16 ‖ CBOR body, one after the other. */
+/** kind u8 ‖ length u16 ‖ CBOR body, one after the other. Throws FW_TOO_LARGE on an ACK above MAX_ACK_BYTES. */
 export function encodeMessages(messages: readonly Message[]): Uint8Array {
   return concat(
     ...messages.map((message) => {
       const body = encodeCbor(encodeBody(message))
+      if (message.kind === 'ack' && body.length > MAX_ACK_BYTES) {
+        throw new ProtocolError(
+          'FW_TOO_LARGE',
+          `an ACK of ${body.length} bytes, at most ${MAX_ACK_BYTES} are allowed`,
+        )
+      }
       return concat(Uint8Array.of(KIND[message.kind]), u16(body.length), body)
     }),
   )
@@ -34,13 +41,18 @@ export function decodeUp(content: Uint8Array): UpMessage[] {
 /** What a gateway may say. */
 export function decodeDown(content: Uint8Array): DownMessage[] {
   return decodeWith(content, (kind, body): DownMessage | undefined => {
-    if (kind === KIND.ack) return down.decodeAck(decodeCbor(body))
+    if (kind === KIND.ack) return down.decodeAck(decodeCbor(atMost(body, MAX_ACK_BYTES)))
     if (kind === KIND.welcome) return down.decodeWelcome(decodeCbor(body))
     if (kind === KIND.prekey) return down.decodePrekey(decodeCbor(body))
     if (kind === KIND.refused) return down.decodeRefused(decodeCbor(body))
     if (kind === KIND.notice) return down.decodeNotice(decodeCbor(body))
     return undefined
   })
+}
+
+function atMost(body: Uint8Array, limit: number): Uint8Array {
+  if (body.length > limit) throw malformed(`a message of ${body.length} bytes, at most ${limit} are allowed`)
+  return body
 }
 
 function encodeBody(message: Message): CborValue {

@@ -1,5 +1,6 @@
 import { asArray, asBytes, asFinite, asUint, type CborValue } from '../cbor.js'
 import { ADDRESS_BYTES, KEY_BYTES, MAX_ACK_RANGES, MAX_FLOORS, STREAM_BYTES } from '../constants.js'
+import { malformed } from '../errors.js'
 import { MAX_AGENT_CERTIFICATE_BYTES } from '../identity/certificate.js'
 import { RECORD_BYTES } from '../identity/record.js'
 import { relaysFromCbor, relaysToCbor } from '../identity/relay-info.js'
@@ -123,11 +124,13 @@ export function decodeNotice(value: CborValue): NoticeMessage {
 
 function decodeStreamAck(value: CborValue): StreamAck {
   const [stream, through, ranges] = asArray(value, 'stream', 3)
-  return {
+  const ack = {
     stream: asBytes(stream, 'stream', STREAM_BYTES),
     through: asUint(through, 'through'),
     ranges: rangesFromCbor(ranges, 'ack ranges', MAX_ACK_RANGES),
   }
+  if (ack.ranges[0] && ack.ranges[0].from <= ack.through) throw malformed('ack ranges begin below through')
+  return ack
 }
 
 function decodeEcho(value: CborValue | undefined): NonNullable<AckMessage['echo']> {

@@ -1,4 +1,4 @@
-import { concat, readU16, u16 } from '../bytes.js'
+import { readU16, u16 } from '../bytes.js'
 import { MAX_CONTENT_BYTES, MIN_PLAINTEXT_BYTES } from '../constants.js'
 import { malformed, ProtocolError } from '../errors.js'
 
@@ -8,10 +8,14 @@ import { malformed, ProtocolError } from '../errors.js'
  */
 export function paddedLength(length: number): number {
   if (length <= MIN_PLAINTEXT_BYTES) return MIN_PLAINTEXT_BYTES
-  const exponent = Math.floor(Math.log2(length))
-  const kept = Math.floor(Math.log2(exponent)) + 1
+  const exponent = floorLog2(length)
+  const kept = floorLog2(exponent) + 1
   const step = 2 ** (exponent - kept)
   return Math.ceil(length / step) * step
+}
+
+function floorLog2(value: number): number {
+  return 31 - Math.clz32(value)
 }
 
 /** length u16 ‖ content ‖ zeros. */
@@ -23,7 +27,8 @@ export function pad(content: Uint8Array): Uint8Array {
     )
   }
   const padded = new Uint8Array(paddedLength(content.length + 2))
-  padded.set(concat(u16(content.length), content))
+  padded.set(u16(content.length))
+  padded.set(content, 2)
   return padded
 }
 
