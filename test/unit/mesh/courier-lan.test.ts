@@ -71,7 +71,7 @@ void t.test(
   (t) => {
     const rig = found(3)
     rig.add(1)
-    rig.wait(MINUTE + 100)
+    rig.wait(MINUTE + 1_000)
     rig.offered()
     t.equal(rig.courier.status(rig.now).searching, true)
     rig.add(2)
