@@ -31,7 +31,7 @@ async function settled(): Promise<Joined> {
   return { gateway, agent, session: next }
 }
 
-t.test('a join brings its first reading, a welcome and a prekey in one answer', async (t) => {
+void t.test('a join brings its first reading, a welcome and a prekey in one answer', async (t) => {
   const { gateway, agent } = await joined()
   t.equal(gateway.outbox().length, 1)
   t.match(gateway.outbox()[0], { name: 'pump-7', path: 'lan', number: 0 })
@@ -39,7 +39,7 @@ t.test('a join brings its first reading, a welcome and a prekey in one answer', 
   t.ok(agent.prekey)
 })
 
-t.test('what was committed is acknowledged, and only after the commit', async (t) => {
+void t.test('what was committed is acknowledged, and only after the commit', async (t) => {
   const { gateway, agent, session } = await joined()
   await gateway.tick(200)
   gateway.answers()
@@ -49,7 +49,7 @@ t.test('what was committed is acknowledged, and only after the commit', async (t
   t.equal(gateway.outbox().length, 3)
 })
 
-t.test(
+void t.test(
   'the second copy of a packet makes no second entry and is acknowledged again at most once a second',
   async (t) => {
     const { gateway, agent, session } = await settled()
@@ -63,7 +63,7 @@ t.test(
   },
 )
 
-t.test('a reading that is sealed again in the next session is published once', async (t) => {
+void t.test('a reading that is sealed again in the next session is published once', async (t) => {
   const { gateway, agent, session } = await settled()
   const data = agent.reading(2)
   await gateway.link(1, agent.seal(session, data))
@@ -73,7 +73,7 @@ t.test('a reading that is sealed again in the next session is published once', a
   t.same(agent.acks(next, gateway.answers())[0]?.streams[0]?.through, 2)
 })
 
-t.test('data that overtakes its hello on a link waits for it', async (t) => {
+void t.test('data that overtakes its hello on a link waits for it', async (t) => {
   const { gateway, agent, session } = await settled()
   gateway.workAtOnce = false
   const next = agent.continue(session, agent.prekey!.oneTime, [agent.reading(2)])
@@ -84,7 +84,7 @@ t.test('data that overtakes its hello on a link waits for it', async (t) => {
   t.equal(gateway.outbox().length, 3)
 })
 
-t.test('data that came first and was dropped is delivered by its second copy', async (t) => {
+void t.test('data that came first and was dropped is delivered by its second copy', async (t) => {
   const { gateway, agent, session } = await settled()
   const next = agent.continue(session, agent.prekey!.oneTime)
   const early = agent.seal(next, agent.reading(2))
@@ -95,7 +95,7 @@ t.test('data that came first and was dropped is delivered by its second copy', a
   t.equal(gateway.outbox().length, 2)
 })
 
-t.test(
+void t.test(
   'a restarted gateway opens what waited, acknowledges it, and never seals twice under one leaf',
   async (t) => {
     const { gateway, agent, session } = await settled()
@@ -112,7 +112,7 @@ t.test(
   },
 )
 
-t.test('a replayed hello makes no second session and is answered in the first', async (t) => {
+void t.test('a replayed hello makes no second session and is answered in the first', async (t) => {
   const { gateway, session } = await joined()
   const sessions = gateway.core.sessions.size
   await gateway.tick(2_000)
@@ -123,7 +123,7 @@ t.test('a replayed hello makes no second session and is answered in the first', 
   t.equal(gateway.answers().length, 1)
 })
 
-t.test(
+void t.test(
   'a hello with a wrong knock, a wrong K or a flipped bit changes nothing and is not answered',
   async (t) => {
     const { gateway, agent } = await settled()
@@ -142,7 +142,7 @@ t.test(
   },
 )
 
-t.test(
+void t.test(
   'seventeen hellos on one successor leave sixteen candidates, and one that is confirmed erases the successor',
   async (t) => {
     const { gateway, agent, session } = await settled()
@@ -166,7 +166,7 @@ t.test(
   },
 )
 
-t.test('an agent that lost its session comes back by the doorbell and keeps its ledger', async (t) => {
+void t.test('an agent that lost its session comes back by the doorbell and keeps its ledger', async (t) => {
   const { gateway, agent } = await settled()
   const again = agent.lost(gateway.record!, [agent.reading(5)])
   await gateway.relay(again.hello)
@@ -174,7 +174,7 @@ t.test('an agent that lost its session comes back by the doorbell and keeps its 
   t.equal(agent.acks(again, gateway.answers())[0]?.streams[0]?.through, 2)
 })
 
-t.test('an invite is used once, a taken name is refused, and each is told so, sealed', async (t) => {
+void t.test('an invite is used once, a taken name is refused, and each is told so, sealed', async (t) => {
   const { gateway, agent, session } = await joined()
   await gateway.link(1, agent.seal(session, agent.empty({ ready: true })))
   gateway.answers()
@@ -188,21 +188,24 @@ t.test('an invite is used once, a taken name is refused, and each is told so, se
   })
 })
 
-t.test('an expired invite is refused for a new device and honoured for the one that used it', async (t) => {
-  const { gateway, agent } = await joined()
-  const line = await gateway.core.enroll('late', { replace: false, confirm: false })
-  await gateway.tick(25 * 3_600_000)
-  gateway.answers()
-  const late = new ScriptedAgent(line, 11)
-  const join = late.join(gateway.record!)
-  await gateway.link(5, join.hello)
-  t.match(late.read(join, gateway.answers()), [{ kind: 'refused', code: 'invite-expired' }])
-  const again = agent.join(gateway.record!, [agent.reading(2)])
-  await gateway.link(6, again.hello)
-  t.equal(gateway.outbox().length, 2, 'the device that is bound may repeat its join')
-})
+void t.test(
+  'an expired invite is refused for a new device and honoured for the one that used it',
+  async (t) => {
+    const { gateway, agent } = await joined()
+    const line = await gateway.core.enroll('late', { replace: false, confirm: false })
+    await gateway.tick(25 * 3_600_000)
+    gateway.answers()
+    const late = new ScriptedAgent(line, 11)
+    const join = late.join(gateway.record!)
+    await gateway.link(5, join.hello)
+    t.match(late.read(join, gateway.answers()), [{ kind: 'refused', code: 'invite-expired' }])
+    const again = agent.join(gateway.record!, [agent.reading(2)])
+    await gateway.link(6, again.hello)
+    t.equal(gateway.outbox().length, 2, 'the device that is bound may repeat its join')
+  },
+)
 
-t.test('a revoked agent loses its sessions and is told so when it comes back', async (t) => {
+void t.test('a revoked agent loses its sessions and is told so when it comes back', async (t) => {
   const { gateway, agent, session } = await settled()
   await gateway.core.revoke('pump-7')
   await gateway.settle()
@@ -215,7 +218,7 @@ t.test('a revoked agent loses its sessions and is told so when it comes back', a
   t.match(agent.read(back, gateway.answers()), [{ kind: 'refused', code: 'revoked' }])
 })
 
-t.test(
+void t.test(
   'a device that waits for the operator is neither bridged nor acknowledged, and its readings come when he agrees',
   async (t) => {
     const gateway = new CoreHarness()
@@ -233,20 +236,23 @@ t.test(
   },
 )
 
-t.test('while the outbox is full nothing is opened, and the agent hears why within a minute', async (t) => {
-  const { gateway, agent, session } = await settled()
-  gateway.answers()
-  gateway.outboxFull = true
-  await gateway.link(1, agent.seal(session, agent.reading(2)))
-  await gateway.tick(50)
-  t.equal(gateway.outbox().length, 1)
-  t.match(agent.acks(session, gateway.answers()), [{ hold: 'outbox-full', streams: [] }])
-  gateway.outboxFull = false
-  await gateway.tick(50)
-  t.equal(gateway.outbox().length, 2)
-})
+void t.test(
+  'while the outbox is full nothing is opened, and the agent hears why within a minute',
+  async (t) => {
+    const { gateway, agent, session } = await settled()
+    gateway.answers()
+    gateway.outboxFull = true
+    await gateway.link(1, agent.seal(session, agent.reading(2)))
+    await gateway.tick(50)
+    t.equal(gateway.outbox().length, 1)
+    t.match(agent.acks(session, gateway.answers()), [{ hold: 'outbox-full', streams: [] }])
+    gateway.outboxFull = false
+    await gateway.tick(50)
+    t.equal(gateway.outbox().length, 2)
+  },
+)
 
-t.test('a gap settles the numbers it covers and is told under the name of the agent', async (t) => {
+void t.test('a gap settles the numbers it covers and is told under the name of the agent', async (t) => {
   const { gateway, agent, session } = await settled()
   agent.nextNumber = 10
   await gateway.link(
@@ -267,7 +273,7 @@ t.test('a gap settles the numbers it covers and is told under the name of the ag
   t.ok(gateway.codes().includes('FW_READINGS_LOST'))
 })
 
-t.test(
+void t.test(
   'a gateway shown a higher record of its own knows that it was restored and goes on above it',
   async (t) => {
     const { gateway } = await joined()

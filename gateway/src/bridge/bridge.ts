@@ -1,0 +1,207 @@
+import type { Clock, Reporter, Store, Write } from '@fieldwhisper/host'
+import { embeddedPassword, passwordFile, readPasswordFile } from './broker-password.js'
+import { EMBEDDED_USER, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
+import { EmbeddedBroker } from './embedded-broker.js'
+import { MqttOutput } from './mqtt-output.js'
+import { Outbox, type OutboxStatus } from './outbox.js'
+import type { DecodeBatch } from './outbox-source.js'
+import type { Output, OutputStatus } from './output.js'
+import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
+import { limitedReporter } from './reports.js'
+import { createTopics, message, type Message, type Topics } from './topics.js'
+
+/** `mqtt:` of the gateway's configuration. */
+export type MqttSettings = EmbeddedSettings | ExternalSettings
+
+export interface EmbeddedSettings {
+  /** Template of the readings' topics. */
+  readonly topic: string
+  readonly embedded: { readonly host: string; readonly port?: number }
+}
+
+export interface ExternalSettings {
+  readonly topic: string
+  readonly url: string
+  readonly user?: string
+  readonly password?: string
+  readonly passwordFile?: string
+}
+
+export interface BridgeOptions {
+  /** Opened with `BRIDGE_TABLES`. */
+  readonly store: Store
+  readonly stateDir: string
+  readonly site: string
+  /** Stays the same over restarts and is known to nobody else: names the gateway at an external broker. */
+  readonly clientId: string
+  readonly mqtt: MqttSettings
+  readonly outbox: { readonly maxBytes: number; readonly keepSentMs: number }
+  readonly reporter: Reporter
+  readonly clock: Clock
+  /** Counted life of this gateway in milliseconds (`RunningTime.nowMs`). */
+  readonly runningMs: () => number
+  /** `decodeBatch` of @fieldwhisper/protocol. */
+  readonly decode: DecodeBatch
+}
+
+export interface BridgeStatus {
+  readonly broker: OutputStatus
+  /** For subscribers: where to log in and what to listen to. */
+  readonly user?: string
+  readonly passwordFile?: string
+  readonly topics: string
+  readonly outbox: OutboxStatus
+}
+
+/**
+ * From committed batches to MQTT. The constructor touches nothing; `start` opens the outbox and begins to connect, for ever.
+ * The core writes with `outboxWrite` in its own transaction, then calls `committed`.
+ */
+export class Bridge {
+  readonly #options: BridgeOptions
+  readonly #notes: Message[] = []
+  #parts: { readonly topics: Topics; readonly output: Output; readonly outbox: Outbox } | undefined
+
+  constructor(options: BridgeOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Resolves once everything is under way, connected or not.
+   * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID` or `FW_TOPIC_NAME_INVALID`, HostError `FW_FILE_FAILED` (password file).
+   */
+  async start(): Promise<void> {
+    const { site, mqtt, store, clock, runningMs, decode } = this.#options
+    const reporter = limitedReporter(this.#options.reporter, REPORT_INTERVAL_MS, () => clock.monoMs())
+    const topics = createTopics(site, mqtt.topic)
+    const output = this.#output(topics, reporter)
+    const outbox = new Outbox({
+      store,
+      output,
+      topics,
+      reporter,
+      monoMs: () => clock.monoMs(),
+      runningMs,
+      decode,
+      ...this.#options.outbox,
+    })
+    outbox.retained.load(store, (told) => void output.restore?.(told))
+    outbox.start()
+    this.#parts = { topics, output, outbox }
+    await output.start({
+      up: () => {
+        this.#tellState('online')
+        for (const note of this.#notes.splice(0)) this.#send(note)
+        outbox.up()
+      },
+      down: () => outbox.down(),
+    })
+  }
+
+  /** Gives the broker 2 s for what it has not acknowledged; the rest is published after the next start. */
+  async stop(): Promise<void> {
+    const parts = this.#parts
+    if (!parts) return
+    this.#parts = undefined
+    await parts.outbox.stop()
+    await parts.output.stop(this.#stateMessage(parts.topics, 'offline'))
+  }
+
+  /** For the core, after a commit with writes of `outboxWrite` or `outboxEventWrite`. */
+  committed(writes: readonly Write[]): void {
+    this.#parts?.outbox.committed(writes)
+  }
+
+  /** The outbox holds as many unsent bytes as it may: commit no more, and acknowledge nothing. */
+  get full(): boolean {
+    return this.#parts?.outbox.space.full ?? false
+  }
+
+  /** Calls back whenever `full` ends; returns how to be called no more. Call it after `start`. */
+  onRoom(listener: () => void): () => void {
+    return this.#parts?.outbox.space.onRoom(listener) ?? nothing
+  }
+
+  /** Bytes of the outbox, sent and unsent. */
+  get outboxBytes(): number {
+    return this.#parts?.outbox.space.bytes ?? 0
+  }
+
+  /** Publishes an event that may be lost: while there is no broker, only the newest are kept. Use `outboxEventWrite` else. */
+  tellEvent(event: Omit<EventPayload, 'time'>): void {
+    const topics = this.#parts?.topics
+    if (topics) this.#note(message(topics.events, { ...event, time: this.#now() }, false))
+  }
+
+  /** Retained until it is told again. */
+  tellAgent(agent: string, state: AgentStatusPayload['state']): void {
+    const topics = this.#parts?.topics
+    if (topics) this.#note(message(topics.agent(agent), { state, time: this.#now() }, true))
+  }
+
+  /** Removes the current values of an agent (id in hex) that was revoked. */
+  forgetAgent(agent: string): void {
+    this.#parts?.outbox.forgetAgent(agent)
+  }
+
+  /** Undefined before `start` and after `stop`. */
+  status(): BridgeStatus | undefined {
+    const parts = this.#parts
+    if (!parts) return undefined
+    const { mqtt, stateDir } = this.#options
+    const login =
+      'embedded' in mqtt
+        ? { user: EMBEDDED_USER, passwordFile: passwordFile(stateDir) }
+        : { ...(mqtt.user !== undefined && { user: mqtt.user }) }
+    return {
+      broker: parts.output.status(),
+      ...login,
+      topics: parts.topics.readings,
+      outbox: parts.outbox.status(),
+    }
+  }
+
+  #output(topics: Topics, reporter: Reporter): Output {
+    const { mqtt, store, stateDir, clientId, clock } = this.#options
+    if ('embedded' in mqtt) {
+      const password = embeddedPassword(stateDir, reporter)
+      return new EmbeddedBroker({ ...mqtt.embedded, password, root: topics.root, store, reporter })
+    }
+    const { url, user, passwordFile: file } = mqtt
+    const password = file === undefined ? mqtt.password : readPasswordFile(file)
+    const will = message(topics.gateway, { state: 'offline' }, true)
+    return new MqttOutput({
+      url,
+      clientId,
+      will,
+      reporter,
+      monoMs: () => clock.monoMs(),
+      ...(user !== undefined && { user }),
+      ...(password !== undefined && { password }),
+    })
+  }
+
+  #note(note: Message): void {
+    if (this.#parts?.output.connected) return this.#send(note)
+    this.#notes.push(note)
+    if (this.#notes.length > MAX_WAITING_NOTES) this.#notes.shift()
+  }
+
+  #send(note: Message): void {
+    this.#parts?.output.publish(note).catch(nothing)
+  }
+
+  #tellState(state: 'online' | 'offline'): void {
+    if (this.#parts) this.#send(this.#stateMessage(this.#parts.topics, state))
+  }
+
+  #stateMessage(topics: Topics, state: 'online' | 'offline'): Message {
+    return message(topics.gateway, { state, time: this.#now() }, true)
+  }
+
+  #now(): string {
+    return rfc3339(this.#options.clock.wallMs()) ?? new Date(0).toISOString()
+  }
+}
+
+function nothing(): void {}

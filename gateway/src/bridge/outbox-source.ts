@@ -1,0 +1,77 @@
+import type { Entry } from '@fieldwhisper/host'
+
+import { decodeItem, sequenceOf } from './outbox-entry.js'
+import type { OutboxEntry, OutboxEvent } from './outbox-entry.js'
+import { encodePayload, readingPayload, rfc3339 } from './payload.js'
+import type { BridgedReading } from './payload.js'
+import type { RetainedValues } from './retained.js'
+import { message, removal } from './topics.js'
+import type { Message, Topic, Topics } from './topics.js'
+
+/** Opens a batch as the agent encoded it; throws if it is none. */
+export type DecodeBatch = (batch: Uint8Array) => readonly BridgedReading[]
+
+/** One item of the outbox as messages, made one by one so that a large batch never lies in memory as text. */
+export interface Source {
+  readonly sequence: number
+  /** What the item takes in the store. */
+  readonly bytes: number
+  /** Readings or events in it. */
+  readonly count: number
+  /** What to publish for one of them, in order. Asked again after a lost connection. */
+  messages(index: number): readonly Message[]
+}
+
+export interface SourceContext {
+  readonly topics: Topics
+  readonly retained: RetainedValues
+  readonly decode: DecodeBatch
+}
+
+/** Throws whatever `decodeItem`, `decode` or the topics refuse. */
+export function openSource({ key, value }: Entry, context: SourceContext): Source {
+  const item = decodeItem(value)
+  const sequence = sequenceOf(key)
+  const base = { sequence, bytes: key.length + value.length }
+  if (item.kind === 'event') {
+    const told = eventMessage(item.event, sequence, context.topics)
+    return { ...base, count: 1, messages: () => [told] }
+  }
+  const readings = context.decode(item.entry.batch)
+  const topics = readings.map(({ name }) => context.topics.reading(item.entry.name, name))
+  return { ...base, count: readings.length, messages: readingMessages(item.entry, readings, topics, context) }
+}
+
+/** A source without messages, for an item that is set aside. */
+export function emptySource({ key, value }: Entry): Source {
+  return { sequence: sequenceOf(key), bytes: key.length + value.length, count: 0, messages: () => [] }
+}
+
+function readingMessages(
+  entry: OutboxEntry,
+  readings: readonly BridgedReading[],
+  topics: readonly Topic<'reading'>[],
+  { retained }: SourceContext,
+): (index: number) => readonly Message[] {
+  // Of several values of one name only the last can be the current one.
+  const lastOfName = new Map(readings.map(({ name }, index) => [name, index]))
+  const start = Buffer.from(entry.stream).readUInt32BE()
+  return (index) => {
+    const reading = readings[index]!
+    const topic = topics[index]!
+    const payload = encodePayload(readingPayload(entry, index, reading))
+    if (entry.historical || lastOfName.get(reading.name) !== index) return [{ topic, payload, retain: false }]
+    const order = { start, number: entry.number, index }
+    const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
+    const told = { topic, payload, retain }
+    return stale === undefined ? [told] : [removal(stale), told]
+  }
+}
+
+function eventMessage(event: OutboxEvent, sequence: number, topics: Topics): Message {
+  const { level, code, message: text, wallMs, agent, fields } = event
+  const time = rfc3339(wallMs) ?? new Date(0).toISOString()
+  const id = `event-${Math.trunc(wallMs)}-${sequence}`
+  const optional = { ...(agent !== undefined && { agent }), ...(fields !== undefined && { fields }) }
+  return message(topics.events, { level, code, message: text, time, id, ...optional }, false)
+}

@@ -1,0 +1,52 @@
+import type { Source } from './outbox-source.js'
+import type { Message } from './topics.js'
+
+/** One message that was handed to the broker. */
+export interface Flight {
+  /** Its item and place in it; absent for an extra, which then keeps its message for the case that it must be repeated. */
+  readonly source?: Source
+  readonly index: number
+  readonly extra?: Message
+  /** With it the item is sent. */
+  readonly last: boolean
+  readonly bytes: number
+  acked: boolean
+}
+
+/** The messages that wait for their PUBACKs, oldest first. */
+export class PublishWindow {
+  #flights: Flight[] = []
+  #bytes = 0
+
+  get length(): number {
+    return this.#flights.length
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  push(flight: Flight): void {
+    this.#flights.push(flight)
+    this.#bytes += flight.bytes
+  }
+
+  /**
+   * Takes out what is acknowledged from the oldest message on. One that overtook an older message waits for it, so that
+   * what must be repeated is always the rest of the order.
+   */
+  advance(): readonly Flight[] {
+    const waiting = this.#flights.findIndex(({ acked }) => !acked)
+    const done = this.#flights.splice(0, waiting < 0 ? this.#flights.length : waiting)
+    for (const { bytes } of done) this.#bytes -= bytes
+    return done
+  }
+
+  /** Empties the window; gives what the broker did not acknowledge. */
+  clear(): readonly Flight[] {
+    const lost = this.#flights.filter(({ acked }) => !acked)
+    this.#flights = []
+    this.#bytes = 0
+    return lost
+  }
+}

@@ -1,0 +1,357 @@
+import { errorText } from '@fieldwhisper/host'
+import type { Entry, Reporter, Store, Write } from '@fieldwhisper/host'
+
+import {
+  MAX_ITEMS_PER_TURN,
+  PUBLISH_DEADLINE_MS,
+  PUBLISH_RETRY_MS,
+  STOP_TIMEOUT_MS,
+  STUCK_AFTER_FAILURES,
+  WINDOW_BYTES,
+  WINDOW_MESSAGES,
+} from './constants.js'
+import { OUTBOX_TABLE, sequenceOf } from './outbox-entry.js'
+import { OutboxMarks } from './outbox-marks.js'
+import { newestSequence } from './outbox-position.js'
+import { OutboxReader } from './outbox-reader.js'
+import { emptySource, openSource } from './outbox-source.js'
+import type { DecodeBatch, Source } from './outbox-source.js'
+import { OutboxSpace } from './outbox-space.js'
+import { PublishWindow } from './outbox-window.js'
+import type { Flight } from './outbox-window.js'
+import type { Output } from './output.js'
+import { RetainedValues } from './retained.js'
+import { removal } from './topics.js'
+import type { Message, Topics } from './topics.js'
+
+export interface OutboxOptions {
+  readonly store: Store
+  readonly output: Output
+  readonly topics: Topics
+  readonly reporter: Reporter
+  /** Milliseconds that never go back. */
+  readonly monoMs: () => number
+  /** Counted life of this gateway in milliseconds, over restarts (`RunningTime` of @fieldwhisper/host). */
+  readonly runningMs: () => number
+  readonly decode: DecodeBatch
+  /** Bytes, sent and unsent; the core is to stop at this many unsent. */
+  readonly maxBytes: number
+  /** Milliseconds of running time. */
+  readonly keepSentMs: number
+  /** Messages that wait for the broker at one time, 512 by default. */
+  readonly windowMessages?: number
+  /** Milliseconds without any acknowledgement, 20,000 by default. */
+  readonly deadlineMs?: number
+  readonly markIntervalMs?: number
+}
+
+export interface OutboxStatus {
+  readonly unsentEntries: number
+  readonly unsentBytes: number
+  readonly keptEntries: number
+  readonly keptBytes: number
+  readonly full: boolean
+  /** Since the program began. */
+  readonly published: number
+  readonly rejected: number
+  /** Messages that had to be published again because their acknowledgement did not come. */
+  readonly repeated: number
+}
+
+/**
+ * Publishes what the core committed, in its order, until the broker has acknowledged it:
+ *
+ *   1. `committed` (or a new connection) wakes it; entries are read from the store in pages.
+ *   2. An entry becomes messages; one that cannot is set aside and does not hold up the others.
+ *   3. At most a window of messages waits for PUBACKs. These count in order, from the oldest.
+ *   4. With the last message of an entry the entry is sent: `OutboxMarks` records it.
+ *   5. A connection that breaks, or 20 s without any PUBACK, puts the reader back to the oldest unacknowledged message.
+ *
+ * What is in memory is the window and a page, whatever waits on disk.
+ */
+export class Outbox {
+  readonly retained: RetainedValues
+  readonly space: OutboxSpace
+  readonly #options: OutboxOptions
+  readonly #marks: OutboxMarks
+  readonly #window: number
+  readonly #deadlineTicks: number
+  readonly #reader: OutboxReader
+  readonly #flying = new PublishWindow()
+  /** Messages without an item, ahead of everything: removals of retained values. */
+  readonly #extras: Message[] = []
+  #source: Source | undefined
+  #index = 0
+  #running = false
+  #waiting = false
+  #round = 0
+  #silentTicks = 0
+  #ticker: NodeJS.Timeout | undefined
+  #retry: NodeJS.Timeout | undefined
+  #failedAt = -1
+  #failures = 0
+  #onIdle: (() => void) | undefined
+  #counting: Promise<void> = Promise.resolve()
+  readonly #totals = { published: 0, rejected: 0, repeated: 0 }
+
+  constructor(options: OutboxOptions) {
+    const { store, reporter, monoMs, runningMs, maxBytes, keepSentMs, markIntervalMs } = options
+    this.#options = options
+    this.#window = options.windowMessages ?? WINDOW_MESSAGES
+    this.#deadlineTicks = Math.ceil((options.deadlineMs ?? PUBLISH_DEADLINE_MS) / TICK_MS)
+    this.retained = new RetainedValues(reporter)
+    this.space = new OutboxSpace({ store, maxBytes, keepSentMs })
+    const interval = markIntervalMs === undefined ? {} : { intervalMs: markIntervalMs }
+    this.#marks = new OutboxMarks({
+      store,
+      space: this.space,
+      retained: this.retained,
+      reporter,
+      monoMs,
+      runningMs,
+      ...interval,
+    })
+    this.#reader = new OutboxReader(store, this.#marks.through)
+  }
+
+  /** Call after `retained.load`. Publishing begins with `up`. */
+  start(): void {
+    this.#running = true
+    this.#marks.start()
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#counting = this.space.count(
+      newestSequence(this.#options.store),
+      (sequence) => sequence <= this.#marks.through,
+      () => this.#running,
+    )
+  }
+
+  /** Takes nothing new, gives the broker 2 s for the acknowledgements that are due, and records them. */
+  async stop(): Promise<void> {
+    this.#running = false
+    clearTimeout(this.#retry)
+    if (this.#flying.length > 0 && this.#options.output.connected) {
+      const idle = new Promise<void>((resolve) => (this.#onIdle = resolve))
+      const timer = setTimeout(() => this.#onIdle?.(), STOP_TIMEOUT_MS)
+      await idle
+      clearTimeout(timer)
+    }
+    clearInterval(this.#ticker)
+    this.#round += 1
+    await this.#counting
+    await this.#marks.stop()
+  }
+
+  /** The output takes messages. */
+  up(): void {
+    clearTimeout(this.#retry)
+    this.#waiting = false
+    this.#reader.wake()
+    this.#pump()
+  }
+
+  /** The output lost its broker. */
+  down(): void {
+    this.#rewind()
+  }
+
+  /** For the core, after a commit that holds writes of `outboxWrite` has succeeded; other writes are skipped. */
+  committed(writes: readonly Write[]): void {
+    for (const { table, key, value } of writes) {
+      if (table !== OUTBOX_TABLE || value === null) continue
+      const sequence = sequenceOf(key)
+      this.space.added(sequence, key.length + value.length, sequence <= this.#marks.through)
+    }
+    this.#reader.wake()
+    this.#pump()
+  }
+
+  /** Removes the current values of an agent that was revoked, here and at the broker. */
+  forgetAgent(agent: string): void {
+    this.#extras.push(...this.retained.forget(agent).map(removal))
+    this.#marks.soon()
+    this.#pump()
+  }
+
+  status(): OutboxStatus {
+    const { unsent, sent, full } = this.space
+    return {
+      unsentEntries: unsent.entries,
+      unsentBytes: unsent.bytes,
+      keptEntries: sent.entries,
+      keptBytes: sent.bytes,
+      full,
+      ...this.#totals,
+    }
+  }
+
+  #pump(): void {
+    if (this.#waiting) return
+    let items = 0
+    while (this.#mayPublish()) {
+      const extra = this.#extras.shift()
+      if (extra) {
+        this.#send({ extra, index: 0, last: false, bytes: extra.payload.length, acked: false }, extra)
+        continue
+      }
+      if (!this.#source && items++ >= MAX_ITEMS_PER_TURN) return this.#pumpLater()
+      this.#source ??= this.#nextSource()
+      if (!this.#source) return
+      this.#sendNext(this.#source)
+    }
+  }
+
+  #mayPublish(): boolean {
+    const free = this.#flying.length < this.#window && this.#flying.bytes < WINDOW_BYTES
+    return this.#running && free && this.#options.output.connected
+  }
+
+  #pumpLater(wait = 0): void {
+    this.#waiting = true
+    this.#retry = setTimeout(() => {
+      this.#waiting = false
+      this.#pump()
+    }, wait)
+  }
+
+  #nextSource(): Source | undefined {
+    let entry: Entry | undefined
+    try {
+      entry = this.#reader.next()
+    } catch (cause) {
+      const text = `The outbox cannot be read: ${errorText(cause)}`
+      this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+      this.#pumpLater(PUBLISH_RETRY_MS)
+    }
+    return entry && this.#open(entry)
+  }
+
+  #open(entry: Entry): Source {
+    this.#index = 0
+    const { topics, decode } = this.#options
+    try {
+      return openSource(entry, { topics, decode, retained: this.retained })
+    } catch (cause) {
+      this.#reject(entry, cause)
+      return emptySource(entry)
+    }
+  }
+
+  #reject(entry: Entry, cause: unknown): void {
+    const code = codeOf(cause)
+    const sequence = sequenceOf(entry.key)
+    if (!this.#marks.reject(sequence, code, entry.value)) return
+    this.#totals.rejected += 1
+    this.#options.reporter.event(
+      'error',
+      'FW_OUTBOX_REJECTED',
+      'An entry of the outbox cannot be published. It is set aside in the state folder; everything else goes on.',
+      { sequence, reason: code, bytes: entry.value.length },
+    )
+  }
+
+  #sendNext(source: Source): void {
+    const index = this.#index++
+    const done = this.#index >= source.count
+    if (done) this.#source = undefined
+    const messages = index < source.count ? source.messages(index) : []
+    if (messages.length === 0) {
+      this.#flying.push({ source, index, last: done, bytes: 0, acked: true })
+      this.#advance()
+    }
+    messages.forEach((told, part) => {
+      const last = done && part === messages.length - 1
+      this.#send({ source, index, last, bytes: told.topic.length + told.payload.length, acked: false }, told)
+    })
+  }
+
+  #send(flight: Flight, told: Message): void {
+    if (this.#flying.length === 0) this.#silentTicks = 0
+    this.#flying.push(flight)
+    const round = this.#round
+    this.#options.output.publish(told).then(
+      () => {
+        if (round === this.#round) this.#acknowledged(flight)
+      },
+      () => {
+        if (round === this.#round) this.#refused()
+      },
+    )
+  }
+
+  #acknowledged(flight: Flight): void {
+    flight.acked = true
+    this.#silentTicks = 0
+    this.#failures = 0
+    this.#advance()
+    this.#pump()
+  }
+
+  #advance(): void {
+    for (const { source, last } of this.#flying.advance()) {
+      if (!source || !last) continue
+      this.#totals.published += source.count
+      this.space.moved(source.sequence, source.bytes)
+      this.#marks.sent(source.sequence)
+    }
+    if (this.#flying.length === 0) this.#onIdle?.()
+  }
+
+  /** The broker did not take a message. Connected or not, the rest of the window is of no use. */
+  #refused(): void {
+    this.#rewind()
+    if (!this.#waiting && this.#running) this.#pumpLater(PUBLISH_RETRY_MS)
+  }
+
+  #rewind(): void {
+    if (this.#flying.length === 0) return
+    this.#round += 1
+    const lost = this.#flying.clear()
+    this.#totals.repeated += lost.length
+    this.#extras.unshift(...lost.flatMap(({ extra }) => (extra ? [extra] : [])))
+    const first = lost.find(({ source }) => source !== undefined)
+    if (first?.source) {
+      this.#source = first.source
+      this.#index = first.index
+      this.#reader.resumeAfter(first.source.sequence)
+      this.#countFailure(first.source.sequence)
+    }
+    this.#onIdle?.()
+  }
+
+  #countFailure(sequence: number): void {
+    this.#failures = sequence === this.#failedAt ? this.#failures + 1 : 1
+    this.#failedAt = sequence
+    if (this.#failures !== STUCK_AFTER_FAILURES) return
+    this.#options.reporter.event(
+      'error',
+      'FW_OUTBOX_STUCK',
+      'The broker ends the connection at the same entry of the outbox again and again. Its log should say why.',
+      { sequence, attempts: this.#failures },
+    )
+  }
+
+  #tick(): void {
+    if (this.#flying.length === 0 || !this.#options.output.connected) return
+    this.#silentTicks += 1
+    if (this.#silentTicks < this.#deadlineTicks) return
+    this.#silentTicks = 0
+    this.#options.reporter.event(
+      'warn',
+      'FW_MQTT_PUBLISH_TIMEOUT',
+      'The MQTT broker is connected and does not acknowledge. The connection is made anew.',
+      { waiting: this.#flying.length },
+    )
+    this.#rewind()
+    this.#options.output.reconnect()
+    this.#pumpLater(PUBLISH_RETRY_MS)
+  }
+}
+
+/** Deadlines are counted in steps, so that a process that was suspended does not find them expired. */
+const TICK_MS = 1_000
+
+function codeOf(cause: unknown): string {
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined
+  return typeof code === 'string' ? code : 'FW_OUTBOX_ENTRY_INVALID'
+}

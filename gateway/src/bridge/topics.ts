@@ -1,0 +1,147 @@
+import { GatewayError } from '../errors.js'
+import {
+  AGENTS_LEVEL,
+  DEFAULT_TOPIC_TEMPLATE,
+  EVENTS_LEVEL,
+  GATEWAY_LEVEL,
+  MAX_LEVEL_BYTES,
+  MAX_TEMPLATE_BYTES,
+  MAX_TEMPLATE_LEVELS,
+  STATUS_LEVEL,
+} from './constants.js'
+import { encodePayload } from './payload.js'
+import type { AgentStatusPayload, EventPayload, GatewayStatusPayload, ReadingPayload } from './payload.js'
+
+/**
+ * Everything the gateway publishes: which kind of topic carries which payload. Levels in braces are escaped.
+ *
+ * | kind    | topic                                        | retained | payload                |
+ * |---------|----------------------------------------------|----------|------------------------|
+ * | reading | `fieldwhisper/{site}/{agent}/{name}`         | if live  | `ReadingPayload`       |
+ * | gateway | `fieldwhisper/{site}/$gateway`               | yes      | `GatewayStatusPayload` |
+ * | events  | `fieldwhisper/{site}/$events`                | no       | `EventPayload`         |
+ * | agent   | `fieldwhisper/{site}/$agents/{agent}/status` | yes      | `AgentStatusPayload`   |
+ *
+ * An escaped name never begins with `$`, so no agent can take the gateway's own topics; and these have another number of
+ * levels, so that `fieldwhisper/+/+/+` finds readings and nothing else.
+ */
+export interface TopicPayloads {
+  readonly reading: ReadingPayload
+  readonly gateway: GatewayStatusPayload
+  readonly events: EventPayload
+  readonly agent: AgentStatusPayload
+}
+
+declare const kindOfTopic: unique symbol
+/** A topic that carries payloads of one kind only. */
+export type Topic<Kind extends keyof TopicPayloads> = string & { readonly [kindOfTopic]: Kind }
+
+/** One publish, always QoS 1. An empty payload that is retained removes what was retained. */
+export interface Message {
+  readonly topic: string
+  readonly payload: Uint8Array
+  readonly retain: boolean
+}
+
+export interface Topics {
+  /** First level, under which nobody but the gateway may publish. */
+  readonly root: string
+  /** Finds every reading: for a subscriber's command line. */
+  readonly readings: string
+  readonly gateway: Topic<'gateway'>
+  readonly events: Topic<'events'>
+  agent(agent: string): Topic<'agent'>
+  /** Throws GatewayError `FW_TOPIC_NAME_INVALID` for names over 128 bytes. */
+  reading(agent: string, name: string): Topic<'reading'>
+}
+
+/** The only way to make a message: topic and payload belong together. */
+export function message<Kind extends keyof TopicPayloads>(
+  topic: Topic<Kind>,
+  payload: TopicPayloads[Kind],
+  retain: boolean,
+): Message {
+  return { topic, payload: encodePayload(payload), retain }
+}
+
+/** The message that removes what is retained at a topic. */
+export function removal(topic: string): Message {
+  return { topic, payload: new Uint8Array(0), retain: true }
+}
+
+/**
+ * @param site name of the site, 1 to 128 bytes
+ * @param template levels with `{site}`, `{agent}` and `{name}`; see `parseTemplate`
+ * @throws GatewayError `FW_TOPIC_TEMPLATE_INVALID`, `FW_TOPIC_NAME_INVALID`
+ */
+export function createTopics(site: string, template: string = DEFAULT_TOPIC_TEMPLATE): Topics {
+  const levels = parseTemplate(template)
+  const root = levels[0]!
+  const siteLevel = escapeLevel(site)
+  const fixed = levels.map((level) => (level === '{site}' ? siteLevel : level))
+  const fill = (agent: string, name: string): string =>
+    fixed.map((level) => (level === '{agent}' ? agent : level === '{name}' ? name : level)).join('/')
+  const base = `${root}/${siteLevel}`
+  return {
+    root,
+    readings: fill('+', '+'),
+    gateway: `${base}/${GATEWAY_LEVEL}` as Topic<'gateway'>,
+    events: `${base}/${EVENTS_LEVEL}` as Topic<'events'>,
+    agent: (agent) => `${base}/${AGENTS_LEVEL}/${escapeLevel(agent)}/${STATUS_LEVEL}` as Topic<'agent'>,
+    reading: (agent, name) => fill(escapeLevel(agent), escapeLevel(name)) as Topic<'reading'>,
+  }
+}
+
+const PLACEHOLDERS = ['{site}', '{agent}', '{name}']
+
+/**
+ * The levels of a template. The first is fixed text, so that it can be kept for the gateway; `{agent}` and `{name}` stand
+ * once each, `{site}` at most once, and each alone in its level, so that two readings never share a topic.
+ * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID` with the reason.
+ */
+export function parseTemplate(template: string): readonly string[] {
+  const levels = template.split('/')
+  const refuse = (why: string): never => {
+    throw new GatewayError('FW_TOPIC_TEMPLATE_INVALID', `The topic template ${why}.`)
+  }
+  if (Buffer.byteLength(template) > MAX_TEMPLATE_BYTES) refuse(`is longer than ${MAX_TEMPLATE_BYTES} bytes`)
+  if (levels.length > MAX_TEMPLATE_LEVELS) refuse(`has more than ${MAX_TEMPLATE_LEVELS} levels`)
+  for (const placeholder of PLACEHOLDERS) {
+    const count = levels.filter((level) => level === placeholder).length
+    if (count > 1) refuse(`holds ${placeholder} more than once`)
+    if (count === 0 && placeholder !== '{site}') refuse(`lacks a level ${placeholder}`)
+  }
+  for (const level of levels) {
+    if (PLACEHOLDERS.includes(level)) continue
+    if (/[{}]/.test(level))
+      refuse(`has a level that is neither plain text nor one of ${PLACEHOLDERS.join(', ')}`)
+    if (level !== escapeLevel(level)) refuse('has an empty level or one with a character that MQTT reserves')
+  }
+  if (PLACEHOLDERS.includes(levels[0]!)) refuse('must begin with a fixed first level')
+  return levels
+}
+
+/** Control characters, noncharacters (brokers cut connections over them), what MQTT reserves, and the escape itself. */
+const RESERVED = /[\p{Cc}\p{Noncharacter_Code_Point}/+#%]/gu
+
+/**
+ * A name as one topic level: reserved characters and a `$` at the start become `%XX` of their UTF-8 bytes (RFC 3986), the
+ * empty name a lone `%`. `unescapeLevel` (for names that are not empty also `decodeURIComponent`) gives the name back.
+ * Throws GatewayError `FW_TOPIC_NAME_INVALID` for a name over 128 bytes.
+ */
+export function escapeLevel(name: string): string {
+  if (name.length > MAX_LEVEL_BYTES || Buffer.byteLength(name) > MAX_LEVEL_BYTES) {
+    throw new GatewayError(
+      'FW_TOPIC_NAME_INVALID',
+      `A name of ${Buffer.byteLength(name)} bytes does not fit a topic level; at most ${MAX_LEVEL_BYTES} are allowed.`,
+    )
+  }
+  if (name === '') return '%'
+  const escaped = name.replace(RESERVED, encodeURIComponent)
+  return escaped.startsWith('$') ? `%24${escaped.slice(1)}` : escaped
+}
+
+/** The name behind a topic level. Throws URIError for a level that `escapeLevel` never makes. */
+export function unescapeLevel(level: string): string {
+  return level === '%' ? '' : decodeURIComponent(level)
+}
