@@ -157,8 +157,15 @@ export function asInteger(
   return value
 }
 
-export function asFinite(value: CborValue | undefined, what: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw malformed(`${what} is not a finite number`)
+export function asFinite(
+  value: CborValue | undefined,
+  what: string,
+  min = -Number.MAX_VALUE,
+  max = Number.MAX_VALUE,
+): number {
+  if (typeof value !== 'number' || !(value >= min && value <= max)) {
+    throw malformed(`${what} is not a finite number within its range`)
+  }
   return value
 }
 

@@ -1,5 +1,14 @@
 import { asArray, asBytes, asFinite, asUint, type CborValue } from '../cbor.js'
-import { ADDRESS_BYTES, KEY_BYTES, MAX_ACK_RANGES, MAX_FLOORS, STREAM_BYTES } from '../constants.js'
+import {
+  ADDRESS_BYTES,
+  KEY_BYTES,
+  MAX_ACK_RANGES,
+  MAX_FLOORS,
+  MAX_MONO_MS,
+  MAX_WALL_MS,
+  MIN_WALL_MS,
+  STREAM_BYTES,
+} from '../constants.js'
 import { malformed } from '../errors.js'
 import { MAX_AGENT_CERTIFICATE_BYTES } from '../identity/certificate.js'
 import { RECORD_BYTES } from '../identity/record.js'
@@ -43,7 +52,7 @@ export function decodeAck(value: CborValue): AckMessage {
     startsBefore: asUint(startsBefore, 'start number'),
     givenUpBelow: asUint(givenUpBelow, 'given up'),
     ...(echo !== null && { echo: decodeEcho(echo) }),
-    ...(wall !== null && { wallMs: asFinite(wall, 'gateway time') }),
+    ...(wall !== null && { wallMs: asFinite(wall, 'gateway time', MIN_WALL_MS, MAX_WALL_MS) }),
     ...(hold !== null && { hold: wordFromCbor(HOLDS, hold, 'hold reason') }),
   }
 }
@@ -135,7 +144,10 @@ function decodeStreamAck(value: CborValue): StreamAck {
 
 function decodeEcho(value: CborValue | undefined): NonNullable<AckMessage['echo']> {
   const [stamp, delay] = asArray(value, 'echo', 2)
-  return { stampMs: asFinite(stamp, 'stamp'), delayMs: asFinite(delay, 'delay') }
+  return {
+    stampMs: asFinite(stamp, 'stamp', 0, MAX_MONO_MS),
+    delayMs: asFinite(delay, 'delay', 0, MAX_MONO_MS),
+  }
 }
 
 function doorbellToCbor({ epoch, secret }: DoorbellSecret): readonly [number, Uint8Array] {

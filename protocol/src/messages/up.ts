@@ -4,6 +4,8 @@ import {
   MAX_BATCH_BYTES,
   MAX_FLOORS,
   MAX_GAP_RANGES,
+  MAX_MONO_MS,
+  MAX_WALL_MS,
   SESSION_ID_BYTES,
   STREAM_BYTES,
 } from '../constants.js'
@@ -36,7 +38,7 @@ export function decodeData(value: CborValue): DataMessage {
     ready: asBool(ready, 'ready'),
     ...(oldest !== null && { oldestSession: asBytes(oldest, 'oldest session', SESSION_ID_BYTES) }),
     downThrough: asUint(downThrough, 'down id'),
-    stampMs: asFinite(stamp, 'stamp'),
+    stampMs: asFinite(stamp, 'stamp', 0, MAX_MONO_MS),
     ...(clock !== null && { clock: decodeClock(clock) }),
   }
 }
@@ -89,7 +91,7 @@ function decodeClock(value: CborValue | undefined): ClockReport {
   const [bootId, offset, error] = asArray(value, 'clock', 3)
   return {
     bootId: asBytes(bootId, 'boot id', BOOT_ID_BYTES),
-    offsetMs: asFinite(offset, 'clock offset'),
-    errorMs: asFinite(error, 'clock error'),
+    offsetMs: asFinite(offset, 'clock offset', -MAX_WALL_MS, MAX_WALL_MS),
+    errorMs: asFinite(error, 'clock error', 0, MAX_WALL_MS),
   }
 }
