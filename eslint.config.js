@@ -175,7 +175,7 @@ export default tseslint.config(
         'error',
         {
           allowForKnownSafeCalls: [
-            { from: 'package', package: '@tapjs/core', name: ['test'] },
+            { from: 'package', package: '@tapjs/test', name: ['test'] },
             { from: 'package', package: '@tapjs/asserts', name: ['rejects', 'resolves', 'resolveMatch'] },
           ],
         },
