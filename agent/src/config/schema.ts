@@ -1,0 +1,87 @@
+import { z } from 'zod'
+import { configSchemaJson } from '@fieldwhisper/host'
+import { MAX_BATCH_READINGS } from '@fieldwhisper/protocol'
+import { lanSchema, relaysSchema } from './network.js'
+import { sourcesSchema } from './sources.js'
+import { about, durationAbout, plainText, sizeAbout } from './text.js'
+
+/** The configuration of an agent; every key may be left out, `{}` reports this machine. */
+export const agentConfigSchema = z.strictObject({
+  name: about(
+    plainText(1, 64).optional(),
+    'What this agent calls itself in its log and status. Absent: the name in its invite, which it has in MQTT in any case.',
+  ),
+  sources: about(
+    sourcesSchema.prefault([{ type: 'system' }]),
+    'Where readings come from. Absent: this machine itself. An empty list: readings come from programs only.',
+  ),
+  lan: about(lanSchema.prefault({}), 'The path over the local network.'),
+  relays: about(
+    relaysSchema.optional(),
+    'Relays in place of those of the invite, for one that moved. Absent: those of the invite. An empty list: none at all.',
+  ),
+  batch: about(
+    z
+      .strictObject({
+        interval: durationAbout(
+          { min: '20ms', max: '60s' },
+          '1s',
+          'Readings of this time are sealed together. Shorter is sooner, and costs more bytes and computing for each.',
+        ),
+        max_readings: about(
+          z.int().min(1).max(MAX_BATCH_READINGS).default(1_000),
+          'A batch is closed at this number, before its time is over.',
+        ),
+      })
+      .prefault({}),
+    'How readings are grouped.',
+  ),
+  spool: about(
+    z
+      .strictObject({
+        max_bytes: sizeAbout(
+          { min: '1MiB', max: '1TiB' },
+          '1GiB',
+          'Room for readings that the gateway has not confirmed.',
+        ),
+        max_age: durationAbout({ min: '1m', max: '3650d' }, '90d', 'Older readings are dropped.'),
+        min_free_disk: sizeAbout(
+          { min: '0B', max: '1TiB' },
+          '256MiB',
+          'So much of the disk is left to the rest of the machine; at that point the spool counts as full.',
+        ),
+        on_full: about(
+          z.enum(['drop_oldest', 'drop_newest', 'block']).default('drop_oldest'),
+          'What gives way when the spool is full. block: sources that can wait do. What is dropped is counted and reported.',
+        ),
+      })
+      .prefault({}),
+    'Readings on disk until the gateway has them.',
+  ),
+  state: about(
+    plainText(1, 4_096).optional(),
+    'Folder for identity and spool, relative to this file. Absent: the one of the command line.',
+  ),
+  log: about(
+    z
+      .strictObject({
+        level: about(
+          z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+          'The least that is written.',
+        ),
+        format: about(z.enum(['text', 'json']).default('text'), 'json: one object a line.'),
+      })
+      .prefault({}),
+    'What is written to standard error.',
+  ),
+})
+
+export type AgentConfig = z.output<typeof agentConfigSchema>
+/** As it is written in YAML. */
+export type AgentConfigInput = z.input<typeof agentConfigSchema>
+
+/** What is published as docs/schema/agent.json, for editors that complete and check YAML. */
+export function agentConfigJsonSchema(): Record<string, unknown> {
+  const { $schema, ...rest } = configSchemaJson(agentConfigSchema)
+  return { $schema, title: 'Configuration of a Fieldwhisper agent', ...rest }
+}
