@@ -97,6 +97,6 @@ void t.test('the checks of documents see what they should', (t) => {
   t.equal(machinePaths(own('root', 'x')).length, 1)
   t.equal(machinePaths(own('home', 'anna', 'x')).length, 1)
   t.same(machinePaths(own('home', 'pi', 'x')), [])
-  t.same(machinePaths('the network/work/flow and a/root/node'), [])
+  t.same(machinePaths('an uproot/root/node and at/home/anna/x'), [])
   t.end()
 })
