@@ -100,3 +100,5 @@ export const MAX_BUFFERED_BYTES = 1024 * 1024
 /** Requests on their way at once, and how long each is waited for; afterwards they count as unsent. */
 export const MAX_OPEN_REQUESTS = 8_192
 export const REQUEST_TIMEOUT_MS = 60_000
+/** How long a stopping client waits for the relay's goodbye. */
+export const STOP_MS = 1_000

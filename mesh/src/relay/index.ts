@@ -1,0 +1,11 @@
+export type {
+  RelayClient,
+  RelayClientOptions,
+  RelayDepositResult,
+  RelayRequestResult,
+  RelayRoom,
+} from './api.js'
+export { createRelayClient } from './client.js'
+export type { ProveOptions } from './proofs.js'
+export { relayTarget } from './url.js'
+export type { RelayTarget } from './url.js'
