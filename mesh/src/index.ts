@@ -1,2 +1,5 @@
 export * from './lan/index.js'
+export * from './courier/index.js'
 export * from './errors.js'
+export * from './relay/index.js'
+export { lanSchema, listenSchema, relaysSchema } from './network-config.js'

@@ -1,9 +1,8 @@
 import { z } from 'zod'
-import { configSchemaJson } from '@fieldwhisper/host'
+import { about, configSchemaJson, durationAbout, plainText, sizeAbout } from '@fieldwhisper/host'
 import { MAX_BATCH_READINGS } from '@fieldwhisper/protocol'
-import { lanSchema, relaysSchema } from './network.js'
+import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { sourcesSchema } from './sources.js'
-import { about, durationAbout, plainText, sizeAbout } from './text.js'
 
 /** The configuration of an agent; every key may be left out, `{}` reports this machine. */
 export const agentConfigSchema = z.strictObject({

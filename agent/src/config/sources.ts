@@ -8,7 +8,7 @@ import {
 import { isName } from '../sources/lines/line.js'
 import { SYSTEM_READINGS } from '../sources/system-probes.js'
 import { WAVEFORMS } from '../sources/waveform.js'
-import { about, durationAbout, plainText, sizeAbout } from './text.js'
+import { about, durationAbout, plainText, sizeAbout } from '@fieldwhisper/host'
 
 /** Sources of one agent, and series of one simulation. */
 const MAX_SOURCES = 32

@@ -10,7 +10,7 @@ import {
   type Random,
   type RelayInfo,
 } from '@fieldwhisper/protocol'
-import { HostError, type Clock, type Store } from '@fieldwhisper/host'
+import { asError, HostError, type Clock, type Store } from '@fieldwhisper/host'
 import { GatewayError } from '../errors.js'
 import { Admission } from './admission.js'
 import { Agents, type Agent } from './agents.js'
@@ -87,7 +87,7 @@ export class GatewayCore {
     this.#options = options
     this.#relays = options.relays
     this.directoryKey = directoryKey(identity.master)
-    this.meta = new Meta(store)
+    this.meta = new Meta(store, ports)
     this.agents = new Agents(store, site, this.meta)
     this.invites = new Invites(store)
     this.ledger = new Ledger(store)
@@ -249,7 +249,7 @@ export class GatewayCore {
           const result = run(turn)
           turn.then(() => resolve(result))
         } catch (error) {
-          reject(error as Error)
+          reject(asError(error))
         }
         return undefined
       })
@@ -273,8 +273,9 @@ export class GatewayCore {
       const touched = stuck?.touched ?? this.#apply(turn)
       if (!touched) return this.#rest()
       const began = clock.monoMs()
+      const { writes } = turn
       try {
-        if (turn.writes.length > 0) await this.#options.store.commit(turn.writes)
+        if (writes.length > 0) await this.#options.store.commit(writes)
       } catch (error) {
         if (!(error instanceof HostError) || error.code !== 'FW_STORE_FULL') throw error
         this.#stuck = { turn, touched, retryAt: clock.monoMs() + COMMIT_RETRY_MS }
@@ -282,6 +283,7 @@ export class GatewayCore {
       }
       this.#stuck = undefined
       this.#pace(clock.monoMs() - began)
+      this.#options.ports.committed(writes)
       turn.finish()
       this.#speak(touched)
     }

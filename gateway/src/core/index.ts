@@ -5,3 +5,4 @@ export type { GatewayIdentity, HelloJob, HelloResult, Ports, Route } from './por
 export { Ledger } from './ledger.js'
 export { Turn } from './turn.js'
 export { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '../bridge/outbox-entry.js'
+export { Meta } from './meta.js'

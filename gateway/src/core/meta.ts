@@ -1,5 +1,6 @@
 import { asArray, asUint, decodeCbor, encodeCbor } from '@fieldwhisper/protocol'
-import type { Store } from '@fieldwhisper/host'
+import type { Store, Write } from '@fieldwhisper/host'
+import type { Ports } from './ports.js'
 import { RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
@@ -22,9 +23,15 @@ const KEY = new TextEncoder().encode('counters')
 export class Meta {
   readonly counters: Counters
 
-  constructor(store: Store) {
+  /** Counters that are gone from a site that had them count as a restore: agents come back by *lost*. */
+  constructor(store: Store, ports: Pick<Ports, 'report'>) {
     const bytes = store.get(TABLE.meta, KEY)
-    const fields = bytes ? asArray(decodeCbor(bytes), 'counters', 7) : [RECORD_VERSION, 0, 1, 1, 1, 1, 0]
+    if (!bytes) {
+      const text =
+        'the counters of this gateway are gone: it goes on as after a restore; repeat revocations and open invites'
+      ports.report('warn', 'FW_GATEWAY_RESTORED', text)
+    }
+    const fields = bytes ? asArray(decodeCbor(bytes), 'counters', 7) : [RECORD_VERSION, 0, 1, 1, 1, 1, 1]
     const field = (index: number): number => asUint(fields[index], 'counter', Number.MAX_SAFE_INTEGER)
     this.counters = {
       siteRevision: field(1),
@@ -34,6 +41,11 @@ export class Meta {
       nextSessionOrder: field(5),
       restores: field(6),
     }
+  }
+
+  /** What `gateway init` stores for a new site. */
+  static initialWrite(): Write {
+    return { table: TABLE.meta, key: KEY, value: encodeCbor([RECORD_VERSION, 0, 1, 1, 1, 1, 0]) }
   }
 
   save(turn: Turn): void {

@@ -1,5 +1,5 @@
 import type { AddressKey, OpenedHello, PrekeySecrets } from '@fieldwhisper/protocol'
-import type { EventFields, Level } from '@fieldwhisper/host'
+import type { EventFields, Level, Write } from '@fieldwhisper/host'
 
 /** The way a packet came, and the way an answer goes. */
 export type Route =
@@ -47,6 +47,8 @@ export interface Ports {
   openHello(job: HelloJob): void
   /** A packet of this link opened. */
   useful(link: number): void
+  /** A turn is on disk; these were its writes. */
+  committed(writes: readonly Write[]): void
   /** The store failed for good: this process has to end and start again on what the disk has. */
   fatal(error: unknown): void
   report(level: Level, code: string, message: string, fields?: EventFields): void

@@ -19,7 +19,8 @@ export class RestoreWatch {
     siteKey: Uint8Array
     gatewayKey: Uint8Array
   }
-  #overtakenAfterRestore = false
+  #adopted = false
+  #overtakenAgain = false
 
   constructor(parts: {
     meta: Meta
@@ -34,7 +35,7 @@ export class RestoreWatch {
 
   /** No handshake is taken until an operator has looked. */
   get blocked(): boolean {
-    return this.#overtakenAfterRestore
+    return this.#overtakenAgain
   }
 
   /** Somebody showed the record of this gateway's own directory slot. True where a new signed prekey has to be made. */
@@ -43,8 +44,8 @@ export class RestoreWatch {
     const number = this.#newerOwnNumber(bytes)
     if (number === undefined) return false
     const jump = number - meta.counters.nextPrekey
-    if (meta.counters.restores > 0 || jump > MAX_RECORD_JUMP) {
-      this.#overtakenAfterRestore = true
+    if (this.#adopted || jump > MAX_RECORD_JUMP) {
+      this.#overtakenAgain = true
       ports.report(
         'error',
         'FW_SECOND_GATEWAY',
@@ -53,6 +54,7 @@ export class RestoreWatch {
       )
       return false
     }
+    this.#adopted = true
     meta.counters.nextPrekey = number + 1
     meta.counters.restores++
     meta.save(turn)

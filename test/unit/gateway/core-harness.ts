@@ -5,6 +5,7 @@ import {
   GatewayCore,
   type GatewayIdentity,
   type HelloJob,
+  Meta,
   type Ports,
 } from '@fieldwhisper/gateway/core'
 import { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '@fieldwhisper/gateway/core'
@@ -45,6 +46,15 @@ export class CoreHarness {
     this.#identity = identity
     this.store = store ?? createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
     this.core = this.#make(2)
+  }
+
+  /** With what `gateway init` stores. */
+  static async begin(): Promise<CoreHarness> {
+    const store = createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
+    await store.commit([Meta.initialWrite()])
+    const harness = new CoreHarness(testIdentity(), store)
+    await harness.tick(0)
+    return harness
   }
 
   /** A new process on the same disk. */
@@ -112,6 +122,7 @@ export class CoreHarness {
       openHello: (job) =>
         this.workAtOnce ? queueMicrotask(() => this.#work(job)) : void this.jobs.push(job),
       useful: () => undefined,
+      committed: () => undefined,
       fatal: (error) => {
         throw error
       },

@@ -11,8 +11,7 @@ interface Joined {
 
 /** An agent that joined over link 1 with its first reading, was answered, and has not said ready yet. */
 async function joined(name = 'pump-7'): Promise<Joined> {
-  const gateway = new CoreHarness()
-  await gateway.tick(0)
+  const gateway = await CoreHarness.begin()
   const agent = new ScriptedAgent(await gateway.core.enroll(name, { replace: false, confirm: false }), 7)
   const session = agent.join(gateway.record!, [agent.reading(1)])
   await gateway.link(1, session.hello)
@@ -221,8 +220,7 @@ void t.test('a revoked agent loses its sessions and is told so when it comes bac
 void t.test(
   'a device that waits for the operator is neither bridged nor acknowledged, and its readings come when he agrees',
   async (t) => {
-    const gateway = new CoreHarness()
-    await gateway.tick(0)
+    const gateway = await CoreHarness.begin()
     const agent = new ScriptedAgent(await gateway.core.enroll('new', { replace: false, confirm: true }), 12)
     const session = agent.join(gateway.record!)
     await gateway.link(1, session.hello)
@@ -277,8 +275,7 @@ void t.test(
   'a gateway shown a higher record of its own knows that it was restored and goes on above it',
   async (t) => {
     const { gateway } = await joined()
-    const backup = new CoreHarness()
-    await backup.tick(0)
+    const backup = await CoreHarness.begin()
     await backup.core.enroll('open', { replace: false, confirm: false })
     backup.core.ownRecord(gateway.record!)
     await backup.settle()

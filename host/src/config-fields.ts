@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { duration, size } from '@fieldwhisper/host'
+import { duration, size } from './units.js'
 
 /** Text of `least` to `most` bytes without control characters or blanks at its ends. */
 export function plainText(least: number, most: number): z.ZodType<string, string> {

@@ -1,11 +1,11 @@
 import { z } from 'zod'
-import { DEFAULT_BEACON_PORT, DEFAULT_LINK_PORT, lanConstants, parsePeer } from '@fieldwhisper/mesh'
-import { MAX_RELAYS } from '@fieldwhisper/protocol'
-import { about } from './text.js'
+import { DEFAULT_BEACON_PORT, DEFAULT_LINK_PORT, lanConstants, parsePeer } from './lan/index.js'
+import { MAX_RELAYS, type RelayInfo } from '@fieldwhisper/protocol'
+import { about } from '@fieldwhisper/host'
 
 const LISTEN = /^(?:\[([0-9a-fA-F:]+)\]|([^\s:[\]]+)):(\d{1,5})$/
 
-const listen = z
+export const listenSchema = z
   .string()
   .regex(LISTEN, { error: 'expected host:port, such as 0.0.0.0:24708 or [::]:24708' })
   .transform((text, context) => {
@@ -51,7 +51,7 @@ export const lanSchema = z.strictObject({
     'Devices that are always dialled, as host:port: gateways behind a router, in another VLAN or a container.',
   ),
   listen: about(
-    listen.optional(),
+    listenSchema.optional(),
     `Address and TCP port for links from other devices. Absent: all addresses, port ${DEFAULT_LINK_PORT}, or a free one if that is taken.`,
   ),
   beacon_port: about(
@@ -86,19 +86,25 @@ const fingerprint = z
 /** `relays:` in place of those that the invite and the gateway name. */
 export const relaysSchema = z
   .array(
-    z.strictObject({
-      url: about(relayUrl, 'ws:// or wss:// address of the relay.'),
-      token: about(
-        z
-          .string()
-          .regex(/^[\x21-\x7e]{1,128}$/, { error: 'expected 1 to 128 printable characters without spaces' })
-          .optional(),
-        'Access token of the relay, if it asks for one. A secret: chmod 600 this file.',
-      ),
-      fingerprint: about(
-        fingerprint.optional(),
-        'SHA-256 of the TLS certificate of the relay; absent with wss://: the certificate must be one that this machine trusts.',
-      ),
-    }),
+    z
+      .strictObject({
+        url: about(relayUrl, 'ws:// or wss:// address of the relay.'),
+        token: about(
+          z
+            .string()
+            .regex(/^[\x21-\x7e]{1,128}$/, { error: 'expected 1 to 128 printable characters without spaces' })
+            .optional(),
+          'Access token of the relay, if it asks for one. A secret: chmod 600 this file.',
+        ),
+        fingerprint: about(
+          fingerprint.optional(),
+          'SHA-256 of the TLS certificate of the relay; absent with wss://: the certificate must be one that this machine trusts.',
+        ),
+      })
+      .transform(({ url, token, fingerprint }): RelayInfo => ({
+        url,
+        ...(token !== undefined && { token }),
+        ...(fingerprint !== undefined && { fingerprint }),
+      })),
   )
   .max(MAX_RELAYS)

@@ -1,0 +1,287 @@
+import {
+  asError,
+  openRunningTime,
+  openStore,
+  systemClock,
+  systemRandom,
+  type ProgramReporter,
+  type RunningTime,
+  type Store,
+} from '@fieldwhisper/host'
+import { createLan, type Lan } from '@fieldwhisper/mesh'
+import {
+  decodeBatch,
+  directoryKey,
+  equalBytes,
+  siteFingerprint,
+  crypto,
+  hex,
+  type RelayInfo,
+} from '@fieldwhisper/protocol'
+import type { RunningRelay } from '@fieldwhisper/relay'
+import { join } from 'node:path'
+import { Bridge } from './bridge/bridge.js'
+import { BRIDGE_TABLES } from './bridge/outbox-entry.js'
+import { lastOutboxSequence } from './bridge/outbox-position.js'
+import type { GatewayConfig } from './config/index.js'
+import { GatewayCore } from './core/gateway-core.js'
+import type { GatewayIdentity, Ports } from './core/ports.js'
+import { CORE_TABLES } from './core/tables.js'
+import { ownRelayInfo, startEmbeddedRelay, toldRelayInfos } from './embedded-relay.js'
+import { HandshakeWorker } from './handshake/worker-pool.js'
+import { loadRelayList, mergeRelays } from './relay-list.js'
+import { Relays } from './relays.js'
+import { RememberedLinks } from './remembered-links.js'
+import { gatewayStatus, type GatewayStatus } from './status.js'
+
+const TICK_MS = 50
+/** Packets waiting unopened beyond this stop the reading from links; the core drops above 64 MiB. */
+const PAUSE_BYTES = 32 * 1024 * 1024
+const RUNNING_TABLE = 'running'
+
+export interface GatewayOptions {
+  readonly stateDir: string
+  readonly config: GatewayConfig
+  readonly identity: GatewayIdentity | undefined
+  readonly reporter: ProgramReporter
+  /** The process has to end; its supervisor starts it again on what the disk has. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Opens the gateway's store with all tables. */
+export function openGatewayStore(
+  stateDir: string,
+  reporter: ProgramReporter,
+  onFatal: (error: Error) => void,
+): Promise<Store> {
+  const tables = [...CORE_TABLES, ...BRIDGE_TABLES, RUNNING_TABLE]
+  return openStore({ dir: join(stateDir, 'store'), tables, reporter, onFatal })
+}
+
+export function openGatewayRunningTime(
+  store: Store,
+  clock: ReturnType<typeof systemClock>,
+  reporter: ProgramReporter,
+): Promise<RunningTime> {
+  return openRunningTime({ store, table: RUNNING_TABLE, key: Buffer.from('running'), clock, reporter })
+}
+
+/**
+ * The running gateway: LAN and relays feed the core, the core fills the outbox, the bridge empties it. Without an identity it
+ * takes no packet and makes no site, and goes on publishing what it has.
+ */
+export class Gateway {
+  readonly #options: GatewayOptions
+  readonly #closing: (() => Promise<void> | void)[] = []
+  readonly #clock: ReturnType<typeof systemClock>
+  #core: GatewayCore | undefined
+  #bridge: Bridge | undefined
+  #lan: Lan | undefined
+  #relays: Relays | undefined
+  #embedded: RunningRelay | undefined
+
+  constructor(options: GatewayOptions) {
+    this.#options = options
+    this.#clock = systemClock(options.reporter)
+  }
+
+  /** The core, for the operator's commands. */
+  get core(): GatewayCore | undefined {
+    return this.#core
+  }
+
+  async start(): Promise<void> {
+    try {
+      await this.#open()
+    } catch (error) {
+      await this.stop()
+      throw error
+    }
+  }
+
+  /** In the reverse order of the start; what is opened is committed first. */
+  async stop(): Promise<void> {
+    for (const close of this.#closing.splice(0).reverse()) await close()
+  }
+
+  status(): GatewayStatus {
+    return gatewayStatus({
+      identity: this.#options.identity,
+      core: this.#core,
+      bridge: this.#bridge,
+      lan: this.#lan,
+      relays: this.#relays,
+      embedded: this.#embedded,
+      clock: this.#clock,
+      reporter: this.#options.reporter,
+    })
+  }
+
+  /** Relays were added or removed by the operator: connect to them, and tell the agents. */
+  async relaysChanged(): Promise<void> {
+    await this.#relays?.use(this.#usedRelays())
+    await this.#core?.setRelays(this.#toldRelays())
+  }
+
+  async #open(): Promise<void> {
+    const { stateDir, config, identity, reporter, onFatal } = this.#options
+    const store = await openGatewayStore(stateDir, reporter, onFatal)
+    this.#closing.push(() => store.close())
+    const running = await openGatewayRunningTime(store, this.#clock, reporter)
+    this.#closing.push(() => running.stop())
+    await this.#openBridge(store, running)
+    if (!identity) {
+      const text = `${stateDir} has no identity that reads: restore it from a backup. Until then no packet is taken; what waits for MQTT is published`
+      reporter.event('error', 'FW_IDENTITY_MISSING', text)
+      return
+    }
+    if (config.relay.enabled) {
+      const embedded = { stateDir, config: config.relay, reporter, clock: this.#clock, onFatal }
+      this.#embedded = await startEmbeddedRelay(embedded)
+      this.#closing.push(() => this.#embedded?.stop())
+    }
+    await this.#openCore(store, running, identity)
+  }
+
+  async #openBridge(store: Store, running: RunningTime): Promise<void> {
+    const { stateDir, config, identity, reporter } = this.#options
+    const { mqtt, outbox } = config
+    this.#bridge = new Bridge({
+      store,
+      stateDir,
+      site: config.site ?? identity?.siteName ?? 'site',
+      clientId: identity
+        ? `fieldwhisper-${hex(siteFingerprint(identity.master)).slice(0, 12)}`
+        : 'fieldwhisper',
+      mqtt,
+      outbox: { maxBytes: outbox.max_bytes, keepSentMs: outbox.keep_sent },
+      reporter,
+      clock: this.#clock,
+      runningMs: () => running.nowMs(),
+      decode: (bytes) => decodeBatch(bytes).readings,
+    })
+    await this.#bridge.start()
+    this.#closing.push(() => this.#bridge?.stop())
+  }
+
+  async #openCore(store: Store, running: RunningTime, identity: GatewayIdentity): Promise<void> {
+    const { reporter, onFatal } = this.#options
+    let sequence = lastOutboxSequence(store)
+    const worker = new HandshakeWorker(
+      (result) => core.helloOpened(result),
+      (error) => onFatal(asError(error)),
+    )
+    this.#closing.push(() => worker.stop())
+    const slot = directoryKey(identity.master)
+    const relays = new Relays(slot, {
+      reporter,
+      onPacket: (relay, packet) => core.packet({ via: 'relay', id: relay }, packet),
+      onRecord: (record) => core.ownRecord(record),
+    })
+    this.#relays = relays
+    let newest: Uint8Array | undefined
+    const ports: Ports = {
+      send: (link, packet) => this.#lan?.send(link, packet) ?? false,
+      deposit: (packet) => relays.deposit(packet),
+      discard: (relay, address, hash) => relays.discard(relay, address, hash),
+      hold: (key) => relays.hold(key),
+      release: (key) => relays.release(key),
+      publish: (record) => {
+        newest = record
+        relays.publish(record)
+      },
+      openHello: (job) => worker.open(job),
+      useful: (link) => {
+        this.#lan?.useful(link)
+        this.#lan?.acked(link)
+      },
+      committed: (writes) => this.#bridge?.committed(writes),
+      fatal: (error) => onFatal(asError(error)),
+      report: (level, code, message, fields) => reporter.event(level, code, message, fields),
+    }
+    const core = new GatewayCore({
+      store,
+      identity,
+      ports,
+      clock: this.#clock,
+      random: systemRandom,
+      running: () => running.nowMs(),
+      nextSequence: () => ++sequence,
+      outboxFull: () => this.#bridge?.full ?? false,
+      relays: this.#toldRelays(),
+    })
+    this.#core = core
+    core.tick()
+    await core.settled()
+    const ticker = setInterval(() => {
+      core.tick()
+      this.#lan?.setPaused(core.waitingBytes > PAUSE_BYTES)
+    }, TICK_MS)
+    this.#closing.push(async () => {
+      clearInterval(ticker)
+      await core.settled()
+    })
+    this.#closing.push(() => relays.stop())
+    await relays.use(this.#usedRelays())
+    await this.#openLan(core, slot.address, () => newest)
+  }
+
+  async #openLan(core: GatewayCore, slot: Uint8Array, newest: () => Uint8Array | undefined): Promise<void> {
+    const { config, stateDir, reporter } = this.#options
+    const { lan } = config
+    if (!lan.enabled) return
+    const remembered = new RememberedLinks(stateDir, reporter)
+    this.#lan = createLan({
+      role: 'gateway',
+      loopback: lan.loopback,
+      broadcast: lan.broadcast,
+      beaconPort: lan.beacon_port,
+      peers: lan.peers,
+      ...(lan.interfaces && { interfaces: lan.interfaces }),
+      ...(lan.listen && { listen: lan.listen }),
+      remembered: remembered.load(),
+      slot: () => slot,
+      handlers: {
+        opened: ({ id }) => void this.#lan?.ask(id, slot),
+        packet: (link, packet) => core.packet({ via: 'link', id: link }, packet),
+        question: (link, asked) => {
+          const record = newest()
+          if (record && equalBytes(asked, slot)) this.#lan?.answer(link, record)
+        },
+        record: (_link, record) => core.ownRecord(record),
+        closed: (link) => core.linkClosed(link),
+        remember: (targets) => remembered.save(targets),
+      },
+      reporter,
+      random: systemRandom,
+      clock: this.#clock,
+    })
+    await this.#lan.start()
+    this.#closing.push(() => this.#lan?.stop())
+  }
+
+  /** Those this gateway connects to: the embedded one by loopback. */
+  #usedRelays(): RelayInfo[] {
+    const { config, stateDir, reporter } = this.#options
+    const own = this.#embedded ? [ownRelayInfo(this.#embedded, config.relay.tls !== undefined)] : []
+    return mergeRelays(own, config.relays, loadRelayList(stateDir, reporter))
+  }
+
+  #toldRelays(): RelayInfo[] {
+    return toldRelays(this.#options, this.#embedded?.fingerprint)
+  }
+}
+
+/** The relays that invites and NOTICEs name. */
+export function toldRelays(
+  { config, stateDir, reporter }: Pick<GatewayOptions, 'config' | 'stateDir' | 'reporter'>,
+  fingerprint?: string,
+): RelayInfo[] {
+  const { enabled, urls } = config.relay
+  const own = enabled ? toldRelayInfos(stateDir, config.relay, urls, fingerprint) : []
+  return mergeRelays(own, config.relays, loadRelayList(stateDir, reporter))
+}
+
+export function siteFingerprintText(identity: GatewayIdentity): string {
+  return hex(siteFingerprint(crypto.signingKey(identity.siteSeed).publicKey))
+}

@@ -1,0 +1,251 @@
+#!/usr/bin/env node
+import {
+  askControl,
+  createReporter,
+  ensureStateDir,
+  runProgram,
+  serveControl,
+  type CliInput,
+  type CliOption,
+  type CliProgram,
+  type ProgramReporter,
+} from '@fieldwhisper/host'
+import { resolve } from 'node:path'
+import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
+import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
+import { Meta } from './core/meta.js'
+import { createIdentity, loadIdentity } from './identity-file.js'
+import { controlHandlers, operate } from './operator.js'
+import { agentTable, inviteText, relayTable, statusText } from './screens.js'
+import type { GatewayStatus } from './status.js'
+import { VERSION } from './version.js'
+
+const DEFAULT_STATE = '.fieldwhisper/gateway'
+
+const state: CliOption = {
+  type: 'string',
+  value: 'DIR',
+  summary: `folder for identity, registry and readings on their way (default: that of the configuration, else ${DEFAULT_STATE})`,
+}
+const config: CliOption = {
+  type: 'string',
+  value: 'FILE',
+  summary: 'configuration in YAML; everything has a default',
+}
+const json: CliOption = { type: 'boolean', summary: 'JSON instead of a table' }
+
+const program: CliProgram = {
+  name: 'fieldwhisper-gateway',
+  summary: 'opens the readings of its agents and hands them to MQTT',
+  version: VERSION,
+  commands: {
+    init: {
+      summary: 'makes a new site in the state folder',
+      example: 'fieldwhisper-gateway init --site bakery',
+      options: {
+        state,
+        site: { type: 'string', value: 'NAME', summary: 'name of the site in MQTT topics', default: 'site' },
+      },
+      run: init,
+    },
+    enroll: {
+      summary: 'prints an invite for one device',
+      example: 'fieldwhisper-gateway enroll pump-7',
+      positionals: ['NAME'],
+      options: {
+        state,
+        config,
+        replace: {
+          type: 'boolean',
+          summary: 'the device is new: take the name from the old one and revoke that',
+        },
+        confirm: { type: 'boolean', summary: 'hold its readings until `confirm NAME`' },
+        plain: { type: 'boolean', summary: 'the line alone, for scripts' },
+      },
+      run: enroll,
+    },
+    agents: {
+      summary: 'lists the devices',
+      example: 'fieldwhisper-gateway agents',
+      options: { state, config, json },
+      run: agents,
+    },
+    revoke: {
+      summary: 'shuts a device out for good',
+      example: 'fieldwhisper-gateway revoke pump-7',
+      positionals: ['NAME'],
+      options: { state, config },
+      run: revoke,
+    },
+    rename: {
+      summary: 'gives a device another name',
+      example: 'fieldwhisper-gateway rename pump-7 pump-8',
+      positionals: ['NAME', 'NEW'],
+      options: { state, config },
+      run: rename,
+    },
+    confirm: {
+      summary: 'agrees to a device that was enrolled with --confirm',
+      example: 'fieldwhisper-gateway confirm pump-7',
+      positionals: ['NAME'],
+      options: { state, config },
+      run: confirm,
+    },
+    relays: {
+      summary:
+        'shows the relays that agents are told, adds one or removes one; agents hear of it by themselves',
+      example: 'fieldwhisper-gateway relays --add ws://relay.lan:24780 --token TOKEN',
+      options: {
+        state,
+        config,
+        json,
+        add: { type: 'string', value: 'URL', summary: 'ws://host:port or wss://host:port' },
+        token: { type: 'string', value: 'TOKEN', summary: 'access token of the added relay' },
+        fingerprint: { type: 'string', value: 'HEX', summary: 'SHA-256 of its TLS certificate' },
+        remove: { type: 'string', value: 'URL', summary: 'a relay that was added here' },
+      },
+      run: relays,
+    },
+    run: {
+      summary: 'runs the gateway until it is stopped',
+      example: 'fieldwhisper-gateway run --config gateway.yaml',
+      options: { state, config },
+      run,
+    },
+    status: {
+      summary: 'shows how the running gateway is; exit code 0 when it is healthy',
+      example: 'fieldwhisper-gateway status --json',
+      options: { state, config, json },
+      run: status,
+    },
+  },
+}
+
+interface Place {
+  readonly stateDir: string
+  readonly config: GatewayConfig
+  readonly reporter: ProgramReporter
+}
+
+function placeOf({ options }: CliInput): Place {
+  const config = loadGatewayConfig(options['config'] as string | undefined)
+  const stateDir = resolve(String(options['state'] ?? config.state ?? DEFAULT_STATE))
+  return {
+    stateDir,
+    config,
+    reporter: createReporter({ format: config.log.format, level: config.log.level }),
+  }
+}
+
+async function init(input: CliInput): Promise<number> {
+  const stateDir = resolve(String(input.options['state'] ?? DEFAULT_STATE))
+  const reporter = createReporter()
+  ensureStateDir(stateDir, reporter)
+  const identity = createIdentity(stateDir, String(input.options['site']))
+  const store = await openGatewayStore(stateDir, reporter, () => undefined)
+  await store.commit([Meta.initialWrite()])
+  await store.close()
+  print(`Site "${identity.siteName}" is made in ${stateDir}.
+Its fingerprint is ${siteFingerprintText(identity)}.
+Whoever has this folder is the gateway: keep a copy of it in a safe place.
+
+Next: fieldwhisper-gateway run        starts it
+      fieldwhisper-gateway enroll NAME prints an invite for a sensor host`)
+  return 0
+}
+
+async function enroll(input: CliInput): Promise<void> {
+  const name = input.positionals[0]!
+  const { replace, confirm, plain } = input.options
+  const line = await operate(placeOf(input), 'enroll', {
+    name,
+    replace: replace === true,
+    confirm: confirm === true,
+  })
+  print(plain ? line : inviteText(name, line))
+}
+
+async function agents(input: CliInput): Promise<void> {
+  const list = await operate(placeOf(input), 'agents', {})
+  print(input.options['json'] ? JSON.stringify(list, null, 2) : agentTable(list))
+}
+
+async function revoke(input: CliInput): Promise<void> {
+  const name = input.positionals[0]!
+  await operate(placeOf(input), 'revoke', { name })
+  print(`${name} is revoked. Its spool and keys stay on the device; nothing it sends is taken any more.`)
+}
+
+async function rename(input: CliInput): Promise<void> {
+  const [name, to] = input.positionals as [string, string]
+  await operate(placeOf(input), 'rename', { name, to })
+  print(`${name} is called ${to} from now on, also in MQTT topics.`)
+}
+
+async function confirm(input: CliInput): Promise<void> {
+  const name = input.positionals[0]!
+  await operate(placeOf(input), 'confirm', { name })
+  print(`${name} may send readings.`)
+}
+
+async function relays(input: CliInput): Promise<void> {
+  const { add, token, fingerprint, remove, json } = input.options
+  const added = typeof add === 'string' && {
+    url: add,
+    ...(typeof token === 'string' && { token }),
+    ...(typeof fingerprint === 'string' && { fingerprint: fingerprint.replaceAll(':', '').toLowerCase() }),
+  }
+  const list = await operate(placeOf(input), 'relays', {
+    ...(added && { add: added }),
+    ...(typeof remove === 'string' && { remove }),
+  })
+  print(json ? JSON.stringify(list, null, 2) : relayTable(list))
+}
+
+async function run(input: CliInput): Promise<number> {
+  const { signal } = input
+  const { stateDir, config, reporter } = placeOf(input)
+  ensureStateDir(stateDir, reporter)
+  const failed = new AbortController()
+  let gateway: Gateway | undefined
+  const control = await serveControl(
+    stateDir,
+    controlHandlers(() => gateway, { stateDir, config, reporter }),
+    reporter,
+  )
+  try {
+    const identity = loadIdentity(stateDir, reporter)
+    gateway = new Gateway({ stateDir, config, identity, reporter, onFatal: (error) => failed.abort(error) })
+    await gateway.start()
+    reporter.event('info', 'FW_GATEWAY_RUNNING', `the gateway of site ${identity?.siteName ?? '(none)'} runs`)
+    await aborted(AbortSignal.any([signal, failed.signal]))
+    await gateway.stop()
+  } finally {
+    await control.close()
+  }
+  if (failed.signal.aborted) throw failed.signal.reason
+  return 0
+}
+
+async function status(input: CliInput): Promise<number> {
+  const { stateDir } = placeOf(input)
+  const reply = await askControl(stateDir, 'status')
+  const found = reply && 'ok' in reply ? (reply.ok as GatewayStatus | null) : null
+  if (input.options['json'])
+    print(JSON.stringify(found ?? { healthy: false, problems: ['the gateway does not run'] }, null, 2))
+  else print(found ? statusText(found) : `No gateway runs on ${stateDir}. Start it: fieldwhisper-gateway run`)
+  return found?.healthy ? 0 : 1
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+process.exitCode = await runProgram(program)

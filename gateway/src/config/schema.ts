@@ -1,0 +1,126 @@
+import { z } from 'zod'
+import { about, configSchemaJson, durationAbout, plainText, sizeAbout } from '@fieldwhisper/host'
+import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
+import { relayConfigSchema } from '@fieldwhisper/relay'
+import type { MqttSettings } from '../bridge/bridge.js'
+import { DEFAULT_TOPIC_TEMPLATE } from '../bridge/constants.js'
+
+const brokerUrl = z.string().refine((text) => /^mqtts?:\/\/[^\s/@]+\/?$/.test(text) && URL.canParse(text), {
+  error: 'expected mqtt://host:port or mqtts://host:port without user, password or path',
+})
+
+const mqttSchema = z
+  .strictObject({
+    topic: about(
+      z.string().min(1).max(512).default(DEFAULT_TOPIC_TEMPLATE),
+      'Template of the topics of readings; {site}, {agent} and {name} are replaced.',
+    ),
+    embedded: about(
+      z
+        .strictObject({
+          host: about(
+            z.string().min(1).default('127.0.0.1'),
+            'Address to listen on. Widening it shows readings to that network.',
+          ),
+          port: about(
+            z.int().min(1).max(65_535).optional(),
+            'TCP port. Absent: 1883, or the next free one up to 1893 if that is taken.',
+          ),
+        })
+        .optional(),
+      'The broker inside the gateway, with a generated password in the state folder. In force unless `url` is given.',
+    ),
+    url: about(brokerUrl.optional(), 'A broker of your own in place of the embedded one: mqtt://host:port.'),
+    user: about(plainText(1, 256).optional(), 'User at that broker.'),
+    password: about(
+      z.string().max(1_024).optional(),
+      'Its password. A secret: chmod 600 this file, or use `password_file`.',
+    ),
+    password_file: about(plainText(1, 4_096).optional(), 'File with the password, relative to this file.'),
+  })
+  .refine((mqtt) => !(mqtt.url !== undefined && mqtt.embedded !== undefined), {
+    path: ['embedded'],
+    error: 'either `url` or `embedded`, not both',
+  })
+  .refine(
+    (mqtt) => mqtt.url !== undefined || (mqtt.user ?? mqtt.password ?? mqtt.password_file) === undefined,
+    {
+      path: ['url'],
+      error: '`user` and `password` belong to a broker of your own: `url` is missing',
+    },
+  )
+  .transform(({ topic, embedded, url, user, password, password_file: passwordFile }): MqttSettings => {
+    if (url === undefined) {
+      const { host = '127.0.0.1', port } = embedded ?? {}
+      return { topic, embedded: { host, ...(port !== undefined && { port }) } }
+    }
+    return {
+      topic,
+      url,
+      ...(user !== undefined && { user }),
+      ...(password !== undefined && { password }),
+      ...(passwordFile !== undefined && { passwordFile }),
+    }
+  })
+
+/** The configuration of a gateway; every key may be left out. */
+export const gatewayConfigSchema = z.strictObject({
+  site: about(plainText(1, 64).optional(), 'Name of the site in topics. Absent: the one given to `init`.'),
+  state: about(
+    plainText(1, 4_096).optional(),
+    'State folder, relative to this file. Absent: the one of the command line.',
+  ),
+  lan: about(lanSchema.prefault({}), 'The path over the local network.'),
+  relays: about(relaysSchema.default([]), 'Relays that this gateway uses and tells its agents.'),
+  relay: about(
+    relayConfigSchema
+      .extend({
+        enabled: about(
+          z.boolean().default(false),
+          'true: a relay runs inside the gateway, for a site with one machine.',
+        ),
+        urls: about(
+          z.array(z.string().max(256)).max(4).default([]),
+          'How agents reach it. Absent: ws:// and the addresses of this machine.',
+        ),
+      })
+      .prefault({}),
+    'The relay inside the gateway; its other keys are those of a relay configuration.',
+  ),
+  mqtt: about(mqttSchema.prefault({}), 'Where readings go.'),
+  outbox: about(
+    z
+      .strictObject({
+        max_bytes: sizeAbout(
+          { min: '1MiB', max: '1TiB' },
+          '2GiB',
+          'Room for readings that the broker has not acknowledged; when it is used up, nothing more is taken from agents, who keep theirs.',
+        ),
+        keep_sent: durationAbout({ min: '0s', max: '90d' }, '24h', 'Published readings are kept this long.'),
+      })
+      .prefault({}),
+    'What lies between agents and broker.',
+  ),
+  log: about(
+    z
+      .strictObject({
+        level: about(
+          z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+          'The least that is written.',
+        ),
+        format: about(z.enum(['text', 'json']).default('text'), 'json: one object a line.'),
+      })
+      .prefault({}),
+    'What is written to standard error.',
+  ),
+})
+
+export type GatewayConfig = z.output<typeof gatewayConfigSchema>
+/** As it is written in YAML. */
+export type GatewayConfigInput = z.input<typeof gatewayConfigSchema>
+
+/** What is published as docs/schema/gateway.json, for editors that complete and check YAML. */
+export function gatewayConfigJsonSchema(): Record<string, unknown> {
+  const { $schema, ...rest } = configSchemaJson(gatewayConfigSchema)
+  return { $schema, title: 'Configuration of a Fieldwhisper gateway', ...rest }
+}

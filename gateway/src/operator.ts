@@ -1,0 +1,194 @@
+import {
+  askControl,
+  ensureStateDir,
+  serveControl,
+  systemClock,
+  systemRandom,
+  type ProgramReporter,
+} from '@fieldwhisper/host'
+import type { RelayInfo } from '@fieldwhisper/protocol'
+import { openGatewayRunningTime, openGatewayStore, toldRelays, type Gateway } from './app.js'
+import { lastOutboxSequence } from './bridge/outbox-position.js'
+import type { GatewayConfig } from './config/index.js'
+import { GatewayCore } from './core/gateway-core.js'
+import type { Ports } from './core/ports.js'
+import { GatewayError } from './errors.js'
+import { loadIdentity } from './identity-file.js'
+import { addRelay, loadRelayList, saveRelayList } from './relay-list.js'
+import { agentLines, type AgentLine } from './status.js'
+
+/*
+ * The operator's commands. They are the same whether the gateway runs (then it carries them out, asked over its control socket) or
+ * not (then this process opens the state, carries them out, and closes it).
+ */
+
+export interface OperatorCommands {
+  enroll: { readonly name: string; readonly replace: boolean; readonly confirm: boolean }
+  agents: Record<string, never>
+  revoke: { readonly name: string }
+  rename: { readonly name: string; readonly to: string }
+  confirm: { readonly name: string }
+  relays: { readonly add?: RelayInfo; readonly remove?: string }
+}
+
+export interface OperatorReplies {
+  enroll: string
+  agents: AgentLine[]
+  revoke: null
+  rename: null
+  confirm: null
+  relays: RelayInfo[]
+}
+
+interface Place {
+  readonly stateDir: string
+  readonly config: GatewayConfig
+  readonly reporter: ProgramReporter
+}
+
+type Carried = { [C in keyof OperatorCommands]: (args: OperatorCommands[C]) => Promise<OperatorReplies[C]> }
+
+/** How each command is carried out on a core; `relaysChanged` connects and tells the agents where there is somebody to tell. */
+export function carry(core: GatewayCore, place: Place, relaysChanged: () => Promise<void>): Carried {
+  return {
+    enroll: ({ name, replace, confirm }) => core.enroll(checkedName(name), { replace, confirm }),
+    agents: () => Promise.resolve(agentLines(core)),
+    revoke: async ({ name }) => {
+      await core.revoke(name)
+      return null
+    },
+    rename: async ({ name, to }) => {
+      await core.rename(name, checkedName(to))
+      return null
+    },
+    confirm: async ({ name }) => {
+      await core.agree(name)
+      return null
+    },
+    relays: async ({ add, remove }) => {
+      const { stateDir, reporter } = place
+      const before = loadRelayList(stateDir, reporter)
+      if (add) saveRelayList(stateDir, addRelay(before, add))
+      if (remove !== undefined) saveRelayList(stateDir, withoutRelay(before, remove))
+      if (add ?? remove) await relaysChanged()
+      return toldRelays(place)
+    },
+  }
+}
+
+/** Handlers for the control socket of a running gateway. */
+export function controlHandlers(
+  gateway: () => Gateway | undefined,
+  place: Place,
+): Record<string, (args: unknown) => unknown> {
+  const running = (): Carried => {
+    const core = gateway()?.core
+    if (!core)
+      throw new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
+    return carry(core, place, () => gateway()?.relaysChanged() ?? Promise.resolve())
+  }
+  return {
+    status: () => gateway()?.status() ?? null,
+    enroll: (args) => running().enroll(args as OperatorCommands['enroll']),
+    agents: () => running().agents({}),
+    revoke: (args) => running().revoke(args as OperatorCommands['revoke']),
+    rename: (args) => running().rename(args as OperatorCommands['rename']),
+    confirm: (args) => running().confirm(args as OperatorCommands['confirm']),
+    relays: (args) => running().relays(args as OperatorCommands['relays']),
+  }
+}
+
+/** Carries out one command, by the running gateway or here. Throws GatewayError, HostError. */
+export async function operate<C extends keyof OperatorCommands>(
+  place: Place,
+  command: C,
+  args: OperatorCommands[C],
+): Promise<OperatorReplies[C]> {
+  const reply = await askControl(place.stateDir, command, args)
+  if (reply && 'error' in reply) throw new GatewayError(reply.error.code, reply.error.message)
+  if (reply) return reply.ok as OperatorReplies[C]
+  return offline(place, (core) => carry(core, place, () => core.setRelays(toldRelays(place)))[command](args))
+}
+
+/** A core without sockets on the stored state, for one command. */
+async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>): Promise<T> {
+  const { stateDir, reporter } = place
+  const identity = loadIdentity(stateDir, reporter)
+  if (!identity)
+    throw new GatewayError(
+      'FW_IDENTITY_MISSING',
+      `${stateDir} has no site yet: run fieldwhisper-gateway init first`,
+    )
+  ensureStateDir(stateDir, reporter)
+  const control = await serveControl(stateDir, {}, reporter)
+  try {
+    const store = await openGatewayStore(stateDir, reporter, () => undefined)
+    const clock = systemClock()
+    const running = await openGatewayRunningTime(store, clock, reporter)
+    try {
+      let sequence = lastOutboxSequence(store)
+      const core = new GatewayCore({
+        store,
+        identity,
+        ports: nobody(reporter),
+        clock,
+        random: systemRandom,
+        running: () => running.nowMs(),
+        nextSequence: () => ++sequence,
+        outboxFull: () => true,
+        relays: toldRelays(place),
+      })
+      return await run(core)
+    } finally {
+      await running.stop()
+      await store.close()
+    }
+  } finally {
+    await control.close()
+  }
+}
+
+function nobody(reporter: ProgramReporter): Ports {
+  const nothing = (): void => undefined
+  return {
+    send: () => false,
+    deposit: nothing,
+    discard: nothing,
+    hold: nothing,
+    release: nothing,
+    publish: nothing,
+    openHello: nothing,
+    useful: nothing,
+    committed: nothing,
+    fatal: (error) => {
+      throw error
+    },
+    report: (level, code, message, fields) => reporter.event(level, code, message, fields),
+  }
+}
+
+function withoutRelay(relays: readonly RelayInfo[], url: string): RelayInfo[] {
+  const left = relays.filter((relay) => relay.url !== url)
+  if (left.length === relays.length) {
+    throw new GatewayError(
+      'FW_RELAY_UNKNOWN',
+      `${url} was not added with this command; relays of the configuration are removed there`,
+    )
+  }
+  return left
+}
+
+/** A name is a level of MQTT topics and a word in commands: no white space or control characters, 1 to 64 bytes. */
+function checkedName(name: unknown): string {
+  if (
+    typeof name !== 'string' ||
+    !/^[^\s\p{C}/+#$][^\s\p{C}/+#]*$/u.test(name) ||
+    Buffer.byteLength(name) > 64
+  ) {
+    throw new GatewayError(
+      'FW_NAME_INVALID',
+      'a name has 1 to 64 bytes, without spaces, and without / + # (such as pump-7)',
+    )
+  }
+  return name
+}

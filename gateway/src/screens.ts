@@ -1,0 +1,73 @@
+import type { RelayInfo } from '@fieldwhisper/protocol'
+import { renderUnicodeCompact } from 'uqr'
+import type { AgentLine, GatewayStatus } from './status.js'
+
+/** What `enroll` prints: the line, the same as a picture, and what to do with it. */
+export function inviteText(name: string, line: string): string {
+  return `Invite for ${name}, good for one device and 24 hours. Whoever has it can join under this name.
+
+${line}
+
+${renderUnicodeCompact(line, { ecc: 'L' })}
+
+On the sensor host: fieldwhisper-agent join ${line.slice(0, 12)}...   (the whole line)`
+}
+
+export function agentTable(agents: readonly AgentLine[]): string {
+  if (agents.length === 0)
+    return 'No device is enrolled yet. Print an invite: fieldwhisper-gateway enroll NAME'
+  const rows = agents.map((agent) => [
+    agent.name,
+    agent.status,
+    agent.last_seen?.replace('T', ' ').slice(0, 19) ?? 'never',
+    agent.path ?? '-',
+    String(agent.readings),
+    String(agent.lost),
+    String(agent.missing),
+  ])
+  return table(['NAME', 'STATUS', 'LAST SEEN (UTC)', 'PATH', 'READINGS', 'LOST', 'MISSING'], rows)
+}
+
+export function relayTable(relays: readonly RelayInfo[]): string {
+  if (relays.length === 0) return 'Agents are told no relay: they reach this gateway over the LAN only.'
+  return table(
+    ['RELAY', 'TOKEN', 'CERTIFICATE'],
+    relays.map(({ url, token, fingerprint }) => [
+      url,
+      token ? 'yes' : 'no',
+      fingerprint?.slice(0, 16) ?? '-',
+    ]),
+  )
+}
+
+export function statusText(status: GatewayStatus): string {
+  const { agents, packets, mqtt, lan } = status
+  const lines = [
+    status.healthy ? 'healthy' : `NOT healthy: ${status.problems.join('; ')}`,
+    `site      ${status.site ?? '(no identity)'}`,
+    `agents    ${agents.active} active, ${agents.waiting} waiting, ${agents.revoked} revoked; ${status.sessions} sessions`,
+    `lan       ${lan ? `port ${lan.port ?? '(none)'}, ${lan.links} links` : 'off'}`,
+    ...status.relays.map(
+      ({ url, connected }) => `relay     ${url} ${connected ? 'connected' : 'NOT connected'}`,
+    ),
+    `packets   ${packets?.opened ?? 0} opened, ${packets?.duplicate ?? 0} second copies, ${packets?.failed ?? 0} that did not open`,
+    `mqtt      ${mqtt ? `${mqtt.broker.address} ${mqtt.broker.connected ? 'connected' : `NOT connected ${mqtt.broker.lastError ?? ''}`}` : 'not started'}`,
+    ...(mqtt
+      ? [`outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published`]
+      : []),
+    `clock     ${status.clock}`,
+  ]
+  return lines.join('\n')
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd()
+  return [line(head), ...rows.map(line)].join('\n')
+}
