@@ -105,7 +105,7 @@ export const MAX_SUBSCRIPTIONS_PER_CLIENT = 500
 /** From the TCP connection to a whole CONNECT. */
 export const CLIENT_CONNECT_TIMEOUT_MS = 10_000
 /** A subscriber that does not read holds up all others so long, then it is cut; less than PUBLISH_DEADLINE_MS. */
-export const CLIENT_DRAIN_TIMEOUT_MS = 10_000
+export const CLIENT_DRAIN_TIMEOUT_MS = 5_000
 /** What may wait in memory for one subscriber's socket before that clock starts. Raised: more dies with the process. */
 export const CLIENT_WRITE_BUFFER_BYTES = 256 * 1024
 /** QoS 2 publishes of one client between PUBLISH and PUBREL. */

@@ -38,6 +38,10 @@ export interface EmbeddedBrokerOptions {
   readonly store: Store
   /** Should tell the same trouble at a bounded rate. */
   readonly reporter: Reporter
+  /** Milliseconds until a port that was taken is asked for again, 10,000 by default. */
+  readonly retryMs?: number
+  /** Milliseconds that a subscriber may hold up all others, 5,000 by default. */
+  readonly drainMs?: number
 }
 
 /**
@@ -74,11 +78,11 @@ export class EmbeddedBroker implements Output {
   }
 
   async start(events: OutputEvents): Promise<void> {
-    const { password, root, reporter } = this.#options
+    const { password, root, reporter, drainMs = CLIENT_DRAIN_TIMEOUT_MS } = this.#options
     const broker = new Aedes({
       concurrency: WINDOW_MESSAGES,
       connectTimeout: CLIENT_CONNECT_TIMEOUT_MS,
-      drainTimeout: CLIENT_DRAIN_TIMEOUT_MS,
+      drainTimeout: drainMs,
       maxInflightInbound: MAX_INBOUND_INFLIGHT,
       maxTopicLevels: MAX_TOPIC_LEVELS,
       queueLimit: MAX_EARLY_PACKETS,
@@ -175,7 +179,8 @@ export class EmbeddedBroker implements Output {
     const reason = busy ? `${where} of ${host} taken by other programs` : errorText(cause)
     this.#lastError = `The embedded MQTT broker cannot listen: ${reason}.`
     reporter.event('error', 'FW_BROKER_NOT_LISTENING', `${this.#lastError} Readings wait in the outbox.`)
-    if (!this.#stopped) this.#timer = setTimeout(() => void this.#listen(events), EMBEDDED_RETRY_MS)
+    if (!this.#stopped)
+      this.#timer = setTimeout(() => void this.#listen(events), this.#options.retryMs ?? EMBEDDED_RETRY_MS)
   }
 
   #open(host: string, port: number): Promise<Server> {
@@ -206,7 +211,7 @@ export class EmbeddedBroker implements Output {
       const text = `Port ${wanted} is taken by another program; the embedded MQTT broker listens at ${this.#port}.`
       reporter.event('warn', 'FW_BROKER_PORT_TAKEN', text, { port: this.#port })
     }
-    if (!LOOPBACK.has(host)) {
+    if (!LOOPBACK.test(host)) {
       const text =
         'The embedded MQTT broker is open to the network: readings and its password travel there in the clear.'
       reporter.event('warn', 'FW_BROKER_OPEN', text, { host, port: this.#port })
@@ -257,7 +262,7 @@ export interface EmbeddedStatus extends OutputStatus {
   readonly undelivered: number
 }
 
-const LOOPBACK = new Set(['127.0.0.1', '::1', 'localhost'])
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/
 
 /** aedes does not declare it. */
 function persistenceOf(broker: Aedes): SessionPersistence {

@@ -77,9 +77,10 @@ export class MqttOutput implements Output {
     const connection = this.#connection
     if (!connection) return
     const { client } = connection
-    if (connection.upAt !== undefined) await settleWithin(STOP_TIMEOUT_MS, this.publish(farewell))
+    const answers =
+      connection.upAt !== undefined && (await settleWithin(STOP_TIMEOUT_MS, this.publish(farewell)))
     // Without force mqtt.js says DISCONNECT, so that the broker does not publish the will.
-    await settleWithin(STOP_TIMEOUT_MS, client.endAsync(connection.upAt === undefined))
+    await settleWithin(STOP_TIMEOUT_MS, client.endAsync(!answers))
     this.#close(connection)
   }
 
@@ -90,7 +91,7 @@ export class MqttOutput implements Output {
       connection.pending.add(reject)
       connection.client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) => {
         if (!connection.pending.delete(reject)) return
-        if (error) reject(error)
+        if (error) reject(notConnected(error))
         else resolve()
       })
     })
@@ -155,9 +156,9 @@ export class MqttOutput implements Output {
     connection.closed = true
     this.#connection = undefined
     const { client, pending, upAt, trouble } = connection
-    client.end(true)
     for (const reject of pending) reject(notConnected())
     pending.clear()
+    client.end(true)
     if (upAt !== undefined) this.#events?.down()
     if (this.#stopped) return
     const { url, reporter, monoMs } = this.#options
@@ -177,6 +178,6 @@ export class MqttOutput implements Output {
   }
 }
 
-function notConnected(): GatewayError {
-  return new GatewayError('FW_MQTT_NOT_CONNECTED', 'The MQTT broker is not connected.')
+function notConnected(cause?: unknown): GatewayError {
+  return new GatewayError('FW_MQTT_NOT_CONNECTED', 'The MQTT broker is not connected.', { cause })
 }

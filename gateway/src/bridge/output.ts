@@ -38,12 +38,15 @@ export interface Output {
   status(): OutputStatus
 }
 
-/** Resolves with the promise, however it ends, or after `ms`. */
-export async function settleWithin(ms: number, promise: Promise<unknown>): Promise<void> {
+/** Waits for the promise, at most `ms`; never rejects. True if it was fulfilled in time. */
+export async function settleWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))
-  await Promise.race([promise.then(nothing, nothing), timeout])
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)))
+  const settled = promise.then(
+    () => true,
+    () => false,
+  )
+  const result = await Promise.race([settled, late])
   clearTimeout(timer)
+  return result
 }
-
-function nothing(): void {}
