@@ -137,7 +137,8 @@ export class Link {
       return this.close('FW_LAN_FIRST_FRAME_LATE')
     if (passed(this.#frameSince, timing.frameMs, now)) return this.close('FW_LAN_FRAME_LATE')
     if (passed(this.#unansweredSince, timing.answerMs, now)) return this.close('FW_LAN_LINK_SILENT')
-    if (this.#owesSign && passed(this.#lastSent, timing.lifeSignMs, now)) this.send(pongFrame())
+    if (this.#opened && this.#owesSign && passed(this.#lastSent, timing.lifeSignMs, now))
+      this.send(pongFrame())
     if (passed(this.#lastReceived, timing.idleMs, now) && this.#unansweredSince === undefined) this.ping()
   }
 

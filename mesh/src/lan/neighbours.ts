@@ -137,6 +137,7 @@ export class Neighbours {
     const effects: NeighbourEffect[] = []
     this.#take(event, now, effects)
     this.#search(now)
+    this.#makeRoom(effects)
     this.#dialPinned(now, effects)
     this.#fill(now, effects)
     if (this.#searchingSince !== undefined) {
@@ -269,15 +270,30 @@ export class Neighbours {
 
   #rotate(now: number, effects: NeighbourEffect[]): void {
     if (now - this.#lastRotation < ROTATION_MS || this.#slotsTaken() < this.#slots()) return
-    const silent = [...this.#links.values()]
-      .filter((link) => this.#holdsSlot(link) && !this.#pinned.get(link.key!))
-      .sort((a, b) => (a.lastAck ?? -Infinity) - (b.lastAck ?? -Infinity) || a.openedAt - b.openedAt)[0]
+    const silent = this.#longestSilent()
     if (silent === undefined) return
     if (!this.#dialHeard(now, effects)) return
     silent.closing = true
     // The slot is free before it is taken again.
     effects.splice(-1, 0, { type: 'close', link: silent.link })
     this.#lastRotation = now
+  }
+
+  /** A kept address holds a slot even when it was the other end that had dialled. */
+  #makeRoom(effects: NeighbourEffect[]): void {
+    while (this.#slotsTaken() > this.#slots()) {
+      const silent = this.#longestSilent()
+      if (silent === undefined) return
+      silent.closing = true
+      effects.push({ type: 'close', link: silent.link })
+    }
+  }
+
+  /** Of the links that may be given up, the one longest without an ACK. */
+  #longestSilent(): LinkState | undefined {
+    return [...this.#links.values()]
+      .filter((link) => this.#holdsSlot(link) && !this.#pinned.get(link.key!))
+      .sort((a, b) => (a.lastAck ?? -Infinity) - (b.lastAck ?? -Infinity) || a.openedAt - b.openedAt)[0]
   }
 
   #ask(now: number, since: number, effects: NeighbourEffect[]): void {
