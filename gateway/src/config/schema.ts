@@ -1,26 +1,48 @@
 import { z } from 'zod'
-import { about, configSchemaJson, durationAbout, plainText, sizeAbout } from '@fieldwhisper/host'
+import { about, configSchemaJson, durationAbout, errorText, plainText, sizeAbout } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { relayConfigSchema } from '@fieldwhisper/relay'
 import type { MqttSettings } from '../bridge/bridge.js'
 import { DEFAULT_TOPIC_TEMPLATE } from '../bridge/constants.js'
+import { parseTemplate } from '../bridge/topics.js'
 
-const brokerUrl = z.string().refine((text) => /^mqtts?:\/\/[^\s/@]+\/?$/.test(text) && URL.canParse(text), {
-  error: 'expected mqtt://host:port or mqtts://host:port without user, password or path',
+/** Keys of `mqtt:` that only make sense with a broker of one's own. */
+const LOGIN_KEYS = ['user', 'password', 'password_file'] as const
+
+const brokerUrl = z
+  .string()
+  .max(300)
+  .refine((text) => /^mqtt:\/\/[^\s/@?#]+\/?$/.test(text) && URL.canParse(text), {
+    error: 'expected mqtt://host:port, without user, password or path: these have keys of their own',
+  })
+
+const relayUrl = z
+  .string()
+  .max(256)
+  .refine((text) => /^wss?:\/\/[^\s/@?#]+\/?$/.test(text) && URL.canParse(text), {
+    error: 'expected ws://host:port or wss://host:port without path, user or password',
+  })
+
+const topicTemplate = z.string().superRefine((text, context) => {
+  try {
+    parseTemplate(text)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: errorText(error) })
+  }
 })
 
 const mqttSchema = z
   .strictObject({
     topic: about(
-      z.string().min(1).max(512).default(DEFAULT_TOPIC_TEMPLATE),
-      'Template of the topics of readings; {site}, {agent} and {name} are replaced.',
+      topicTemplate.default(DEFAULT_TOPIC_TEMPLATE),
+      'Topics of readings: levels between slashes, {site}, {agent} and {name} each alone in one. The first is fixed text.',
     ),
     embedded: about(
       z
         .strictObject({
           host: about(
-            z.string().min(1).default('127.0.0.1'),
-            'Address to listen on. Widening it shows readings to that network.',
+            plainText(1, 253).default('127.0.0.1'),
+            'Address to listen on. Anything but loopback shows readings and password to that network.',
           ),
           port: about(
             z.int().min(1).max(65_535).optional(),
@@ -28,27 +50,36 @@ const mqttSchema = z
           ),
         })
         .optional(),
-      'The broker inside the gateway, with a generated password in the state folder. In force unless `url` is given.',
+      'The broker inside the gateway: user fieldwhisper, a password made at the first start (file mqtt-password in the state folder). In force unless `url` is given.',
     ),
     url: about(brokerUrl.optional(), 'A broker of your own in place of the embedded one: mqtt://host:port.'),
     user: about(plainText(1, 256).optional(), 'User at that broker.'),
     password: about(
-      z.string().max(1_024).optional(),
+      z.string().min(1).max(1_024).optional(),
       'Its password. A secret: chmod 600 this file, or use `password_file`.',
     ),
-    password_file: about(plainText(1, 4_096).optional(), 'File with the password, relative to this file.'),
+    password_file: about(
+      plainText(1, 4_096).optional(),
+      'File whose first line is the password, relative to this file.',
+    ),
   })
-  .refine((mqtt) => !(mqtt.url !== undefined && mqtt.embedded !== undefined), {
-    path: ['embedded'],
-    error: 'either `url` or `embedded`, not both',
+  .superRefine((mqtt, context) => {
+    const refuse = (key: keyof typeof mqtt, message: string): void =>
+      context.addIssue({ code: 'custom', path: [key], message })
+    if (mqtt.url === undefined) {
+      for (const key of LOGIN_KEYS) {
+        if (mqtt[key] !== undefined) refuse(key, 'belongs to a broker of your own: `url` is missing')
+      }
+    } else {
+      if (mqtt.embedded) refuse('embedded', 'either `url` or `embedded`, not both')
+      if (mqtt.password !== undefined && mqtt.password_file !== undefined) {
+        refuse('password_file', 'either `password` or `password_file`, not both')
+      }
+      if (mqtt.user === undefined && (mqtt.password ?? mqtt.password_file) !== undefined) {
+        refuse('user', 'is missing: MQTT 3.1.1 takes no password without a user')
+      }
+    }
   })
-  .refine(
-    (mqtt) => mqtt.url !== undefined || (mqtt.user ?? mqtt.password ?? mqtt.password_file) === undefined,
-    {
-      path: ['url'],
-      error: '`user` and `password` belong to a broker of your own: `url` is missing',
-    },
-  )
   .transform(({ topic, embedded, url, user, password, password_file: passwordFile }): MqttSettings => {
     if (url === undefined) {
       const { host = '127.0.0.1', port } = embedded ?? {}
@@ -80,7 +111,7 @@ export const gatewayConfigSchema = z.strictObject({
           'true: a relay runs inside the gateway, for a site with one machine.',
         ),
         urls: about(
-          z.array(z.string().max(256)).max(4).default([]),
+          z.array(relayUrl).max(4).default([]),
           'How agents reach it. Absent: ws:// and the addresses of this machine.',
         ),
       })
