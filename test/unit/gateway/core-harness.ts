@@ -9,7 +9,7 @@ import {
   type Ports,
 } from '@fieldwhisper/gateway/core'
 import { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '@fieldwhisper/gateway/core'
-import { seededRandom } from './seeded-random.js'
+import { seededRandom } from '../../support/seeded-random.js'
 
 export function testIdentity(seed = 1): GatewayIdentity {
   const random = seededRandom(seed)

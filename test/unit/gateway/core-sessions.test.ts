@@ -1,7 +1,7 @@
 import { encodeInvite, hex, packetHash } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { CoreHarness } from './core-harness.js'
-import { ScriptedAgent, type AgentSession } from './scripted-agent.js'
+import { ScriptedAgent, type AgentSession } from '../../support/scripted-agent.js'
 
 interface Joined {
   readonly gateway: CoreHarness
