@@ -1,0 +1,6 @@
+export { Spool } from './spool.js'
+export type { SpoolCounters, SpoolHandlers, SpoolOptions } from './options.js'
+export { SPOOL_TABLES, META, TABLE } from './records.js'
+export { markFile, type MarkFile, type MarkKeeper } from './mark.js'
+export type { OnFull, SpoolLimits } from './limits.js'
+export type { BatchPlace, HeldBatch } from './shelf.js'

@@ -1,0 +1,53 @@
+import type { GapCause } from '@fieldwhisper/protocol'
+import { BATCHES_A_TURN } from './constants.js'
+import type { Draft } from './draft.js'
+import { withDropped } from './gaps.js'
+import type { HeldBatch, Shelf } from './shelf.js'
+
+/** What gives way when the spool is full. */
+export type OnFull = 'drop_oldest' | 'drop_newest' | 'block'
+
+export interface SpoolLimits {
+  readonly maxBytes: number
+  readonly maxAgeMs: number
+  /** Bytes of the disk that are left to the rest of the machine. */
+  readonly minFreeBytes: number
+  readonly onFull: OnFull
+}
+
+/** Drops one batch: it is counted, and its number goes into the gap of its stream. */
+export function dropBatch(draft: Draft, shelf: Shelf, batch: HeldBatch, cause: GapCause): void {
+  const { stream, id, number, record } = batch
+  draft.eraseBatch(stream, id, number, record)
+  draft.count({ dropped: record.readings })
+  const owner = draft.stream(id)
+  if (!owner) return
+  const free = (from: number, to: number): boolean => !shelf.hasHeld(stream, from, to)
+  draft.change(withDropped(owner, { from: number, to: number + 1 }, record.readings, cause, free))
+}
+
+/** Drops the oldest batches until `bytes` are free; false where there is not so much to drop. */
+export function dropOldest(draft: Draft, shelf: Shelf, bytes: number): HeldBatch[] {
+  const dropped: HeldBatch[] = []
+  let freed = 0
+  for (const batch of shelf.behind()) {
+    if (freed >= bytes || dropped.length >= BATCHES_A_TURN) break
+    if (draft.erased.has(`${batch.id}/${batch.number}`)) continue
+    dropBatch(draft, shelf, batch, 'full')
+    dropped.push(batch)
+    freed += batch.record.bytes
+  }
+  return dropped
+}
+
+/** Drops batches that were closed before `before` (running ms), at most so many at once. */
+export function dropAged(draft: Draft, shelf: Shelf, before: number): HeldBatch[] {
+  const dropped: HeldBatch[] = []
+  for (const batch of shelf.behind()) {
+    if (batch.record.closedAtMs >= before || dropped.length >= BATCHES_A_TURN) break
+    if (draft.erased.has(`${batch.id}/${batch.number}`)) continue
+    dropBatch(draft, shelf, batch, 'age')
+    dropped.push(batch)
+  }
+  return dropped
+}
