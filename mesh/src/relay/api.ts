@@ -1,6 +1,6 @@
 import type { Reporter } from '@fieldwhisper/host'
 import type { AddressKey } from '@fieldwhisper/protocol/address'
-import type { Status } from './constants.js'
+import type { RelayTiming, Status } from './constants.js'
 import type { ProveOptions } from './proofs.js'
 
 /** What is left at the relay for packets of the same kind from this client. */
@@ -44,6 +44,8 @@ export interface RelayClientOptions {
   readonly onProved?: (address: Uint8Array, status: Status) => void
   /** For tests: in [0, 1). */
   readonly random?: () => number
+  /** For tests: shorter times. */
+  readonly timing?: Partial<RelayTiming>
 }
 
 export interface RelayClient {

@@ -8,11 +8,11 @@ import {
   PROOF_RATE_PAUSE_MS,
   PROOF_RETRY_MS,
   PROOFS_PER_TURN,
-  REQUEST_TIMEOUT_MS,
+  RELAY_TIMING,
   STABLE_MS,
   STATUS,
 } from './constants.js'
-import type { Status } from './constants.js'
+import type { RelayTiming, Status } from './constants.js'
 import type { RelayFailure } from './dial.js'
 import type { ClientFrame, RelayFrame } from './frames.js'
 import { RelayNews } from './news.js'
@@ -35,6 +35,7 @@ class Client implements RelayClient {
   readonly name: string
   readonly #options: RelayClientOptions
   readonly #target: RelayTarget
+  readonly #timing: RelayTiming
   readonly #proofs = new ProofQueue()
   readonly #news: RelayNews
   #connection: RelayConnection | undefined
@@ -49,6 +50,7 @@ class Client implements RelayClient {
   constructor(options: RelayClientOptions) {
     this.#options = options
     this.#target = relayTarget(options.url, options.fingerprint, options.token)
+    this.#timing = { ...RELAY_TIMING, ...options.timing }
     this.url = this.#target.url.href
     this.name = this.#target.name
     this.#news = new RelayNews(options.reporter, this.#target.url.host)
@@ -120,7 +122,7 @@ class Client implements RelayClient {
   }
 
   #dial(): void {
-    const connection = new RelayConnection(this.#target, this.#options.token, {
+    const connection = new RelayConnection(this.#target, this.#options.token, this.#timing, {
       onTokenUnknown: () => this.#news.tokenUnknown(),
       onChallenge: () => this.#onChallenge(),
       onFrame: (frame) => this.#onFrame(connection, frame),
@@ -210,7 +212,8 @@ class Client implements RelayClient {
 
   #check(connection: RelayConnection): void {
     const waitedMs = this.#proofs.tick(monoMs())
-    if (waitedMs >= REQUEST_TIMEOUT_MS) connection.fail(`a proof was not answered for ${waitedMs / 1_000} s`)
+    if (waitedMs >= this.#timing.requestMs)
+      connection.fail(`a proof was not answered for ${waitedMs / 1_000} s`)
     else this.#sendProofs()
   }
 

@@ -1,15 +1,7 @@
 import type { WebSocket } from 'ws'
 import type { RelayDepositResult, RelayRequestResult } from './api.js'
-import {
-  CHECK_MS,
-  CONNECT_TIMEOUT_MS,
-  DEAD_MS,
-  MAX_OPEN_REQUESTS,
-  PING_MS,
-  REQUEST_TIMEOUT_MS,
-  STATUS,
-  STOP_MS,
-} from './constants.js'
+import { MAX_OPEN_REQUESTS, STATUS, STOP_MS } from './constants.js'
+import type { RelayTiming } from './constants.js'
 import { dialRelay } from './dial.js'
 import type { RelayFailure } from './dial.js'
 import { decodeRelayFrames, encodeFrame } from './frames.js'
@@ -37,6 +29,7 @@ export interface ConnectionHandlers {
 /** One connection to a relay, from dialling to its end: challenge, requests and answers, signs of life. */
 export class RelayConnection {
   readonly #handlers: ConnectionHandlers
+  readonly #timing: RelayTiming
   readonly #ws: WebSocket
   readonly #fail: (reason: string) => void
   readonly #outbox: RelayOutbox
@@ -49,9 +42,15 @@ export class RelayConnection {
   #pingedMs = monoMs()
   #closed = false
 
-  constructor(target: RelayTarget, token: string | undefined, handlers: ConnectionHandlers) {
+  constructor(
+    target: RelayTarget,
+    token: string | undefined,
+    timing: RelayTiming,
+    handlers: ConnectionHandlers,
+  ) {
     this.#handlers = handlers
-    const { ws, fail } = dialRelay(target, token, {
+    this.#timing = timing
+    const { ws, fail } = dialRelay(target, token, timing.connectMs, {
       onOpen: (member) => {
         if (member === false && token !== undefined) handlers.onTokenUnknown()
       },
@@ -62,8 +61,8 @@ export class RelayConnection {
     this.#ws = ws
     this.#fail = fail
     this.#outbox = new RelayOutbox(ws)
-    const late = `no answer within ${CONNECT_TIMEOUT_MS / 1_000} s`
-    this.#timers = [setTimeout(() => this.#nonce ?? fail(late), CONNECT_TIMEOUT_MS)]
+    const late = `no answer within ${timing.connectMs / 1_000} s`
+    this.#timers = [setTimeout(() => this.#nonce ?? fail(late), timing.connectMs)]
   }
 
   /** The relay's challenge; undefined until it came. */
@@ -144,7 +143,7 @@ export class RelayConnection {
     switch (frame.kind) {
       case 'challenge':
         this.#nonce = Uint8Array.from(frame.nonce)
-        this.#timers.push(setInterval(() => this.#check(), CHECK_MS))
+        this.#timers.push(setInterval(() => this.#check(), this.#timing.checkMs))
         // The relay waits for a first sign of us, and there may be nothing to say.
         this.#ws.ping()
         return this.#handlers.onChallenge()
@@ -161,13 +160,14 @@ export class RelayConnection {
 
   #check(): void {
     const now = monoMs()
-    if (now - this.#heardMs >= DEAD_MS) return this.#fail(`nothing was heard for ${DEAD_MS / 1_000} s`)
-    if (now - this.#pingedMs >= PING_MS) {
+    const { deadMs, pingMs, requestMs } = this.#timing
+    if (now - this.#heardMs >= deadMs) return this.#fail(`nothing was heard for ${deadMs / 1_000} s`)
+    if (now - this.#pingedMs >= pingMs) {
       this.#pingedMs = now
       this.#ws.ping()
     }
-    this.#deposits.giveUp(now - REQUEST_TIMEOUT_MS, UNSENT)
-    this.#requests.giveUp(now - REQUEST_TIMEOUT_MS, UNSENT)
+    this.#deposits.giveUp(now - requestMs, UNSENT)
+    this.#requests.giveUp(now - requestMs, UNSENT)
     this.#handlers.onCheck()
   }
 

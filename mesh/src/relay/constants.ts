@@ -100,5 +100,21 @@ export const MAX_BUFFERED_BYTES = 1024 * 1024
 /** Requests on their way at once, and how long each is waited for; afterwards they count as unsent. */
 export const MAX_OPEN_REQUESTS = 8_192
 export const REQUEST_TIMEOUT_MS = 60_000
+/** The times of one connection, together so that tests can shorten them. */
+export interface RelayTiming {
+  readonly connectMs: number
+  readonly pingMs: number
+  readonly deadMs: number
+  readonly checkMs: number
+  readonly requestMs: number
+}
+
+export const RELAY_TIMING: RelayTiming = {
+  connectMs: CONNECT_TIMEOUT_MS,
+  pingMs: PING_MS,
+  deadMs: DEAD_MS,
+  checkMs: CHECK_MS,
+  requestMs: REQUEST_TIMEOUT_MS,
+}
 /** How long a stopping client waits for the relay's goodbye. */
 export const STOP_MS = 1_000

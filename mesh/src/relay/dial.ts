@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
-import { CONNECT_TIMEOUT_MS, MAX_MESSAGE_BYTES } from './constants.js'
+import { MAX_MESSAGE_BYTES } from './constants.js'
 import type { RelayTarget } from './url.js'
 
 /** Why an attempt or a connection ended; `code` where the operator should be told something particular. */
@@ -33,14 +33,19 @@ export interface RelayDial {
 }
 
 /** Opens a WebSocket to a relay: no compression, bounded messages, the access token only to the right certificate. */
-export function dialRelay(target: RelayTarget, token: string | undefined, handlers: DialHandlers): RelayDial {
+export function dialRelay(
+  target: RelayTarget,
+  token: string | undefined,
+  timeoutMs: number,
+  handlers: DialHandlers,
+): RelayDial {
   let pinned: TLSSocket | undefined
   let failure: RelayFailure | undefined
   const { fingerprint } = target
   const ws = new WebSocket(target.url, {
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE_BYTES,
-    handshakeTimeout: CONNECT_TIMEOUT_MS,
+    handshakeTimeout: timeoutMs,
     followRedirects: false,
     ...(token !== undefined && { headers: { authorization: `Bearer ${token}` } }),
     ...(fingerprint !== undefined && {

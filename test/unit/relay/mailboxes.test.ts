@@ -216,7 +216,7 @@ t.test('a packet whose record is gone is not called stored: its copy is taken', 
   await first.mailboxes.create(address, true, 0)
   const packet = packetTo(address, 'p')
   await first.mailboxes.deposit(depositOf(packet), 0)
-  const [{ key }] = [...first.store.range('packets')] as [{ key: Uint8Array }]
+  const { key } = [...first.store.range('packets')][0]!
   await first.store.commit([{ table: 'packets', key, value: null }])
   const second = rig({}, { store: first.store })
   t.match(await second.mailboxes.deposit(depositOf(packet), 0), { status: STATUS.done })

@@ -1,0 +1,161 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import {
+  accessToken,
+  Admission,
+  loadRelayConfig,
+  parseListen,
+  relayNames,
+  sourceOf,
+  tokenCheck,
+  TokenBucket,
+} from '@fieldwhisper/relay'
+import { temporaryFolder } from '../../support/folder.js'
+
+t.test('a bucket gives its burst at once and its rate for ever, whatever the order of the calls', (t) => {
+  const property = fc.property(
+    fc.array(fc.record({ wait: fc.nat(500), count: fc.integer({ min: 1, max: 5 }) }), { maxLength: 200 }),
+    (calls) => {
+      const bucket = new TokenBucket(10, 20, 0)
+      let now = 0
+      let taken = 0
+      for (const { wait, count } of calls) {
+        now += wait
+        if (bucket.take(count, now)) taken += count
+        if (taken > 20 + now / 100) return false
+      }
+      return true
+    },
+  )
+  t.doesNotThrow(() => fc.assert(property))
+  const bucket = new TokenBucket(10, 20, 0)
+  t.ok(bucket.take(20, 0))
+  t.notOk(bucket.take(1, 99))
+  t.ok(bucket.take(1, 100))
+  t.notOk(bucket.take(1, 50), 'a time that goes back gives nothing')
+  t.equal(bucket.charge(5, 100), 500, 'debt is told in milliseconds')
+  t.equal(bucket.charge(0, 600), 0)
+  t.ok(bucket.take(20, 1e12), 'a jump only fills it')
+  t.notOk(bucket.take(1, 1e12))
+  t.end()
+})
+
+t.test('sources are IPv4 addresses and IPv6 networks; loopback is nobody', (t) => {
+  t.equal(sourceOf('192.168.1.20'), '192.168.1.20')
+  t.equal(sourceOf('::ffff:192.168.1.20'), '192.168.1.20')
+  t.equal(sourceOf('2001:db8:1:2:3:4:5:6'), '2001:db8:1:2/64')
+  t.equal(sourceOf('2001:db8:1:2::9'), '2001:db8:1:2/64')
+  t.equal(sourceOf('2001:db8::9'), '2001:db8:0:0/64')
+  t.equal(sourceOf('fe80::1%eth0'), 'fe80:0:0:0/64')
+  t.equal(sourceOf('::2'), '0:0:0:0/64')
+  for (const loopback of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1'])
+    t.equal(sourceOf(loopback), undefined)
+  t.equal(sourceOf(undefined), 'unknown')
+  t.end()
+})
+
+t.test('admission counts in all and per source, at the limit and one over', (t) => {
+  const admission = new Admission({ total: 3, perSource: 2 })
+  const first = admission.enter('a')
+  t.ok(first)
+  t.ok(admission.enter('a'))
+  t.equal(admission.enter('a'), undefined, 'per source')
+  t.ok(admission.enter(undefined), 'loopback counts only in all')
+  t.equal(admission.enter('b'), undefined, 'in all')
+  first?.()
+  first?.()
+  t.equal(admission.open, 2, 'leaving twice counts once')
+  t.ok(admission.enter('a'))
+  t.end()
+})
+
+t.test(
+  'a relay knows itself by its host name, .local, localhost and its addresses, or by what is configured',
+  (t) => {
+    let now = 0
+    const own = relayNames(undefined, () => now)()
+    for (const name of [
+      hostname().toLowerCase(),
+      `${hostname().split('.')[0]}.local`.toLowerCase(),
+      'localhost',
+      '127.0.0.1',
+    ]) {
+      t.ok(own.includes(name), name)
+    }
+    t.notOk(own.some((name) => name.includes('[') || name.includes('%')))
+    now += 60_000
+    t.same(relayNames(undefined, () => now)(), own)
+    t.same(relayNames(['Relay.Example', '2001:DB8::0:1', '[::1]'], () => now)(), [
+      'relay.example',
+      '2001:db8::1',
+      '::1',
+    ])
+    t.end()
+  },
+)
+
+t.test('the access token is made once, for its owner alone, and checked whole', (t) => {
+  const dir = temporaryFolder(t)
+  const token = accessToken(dir)
+  t.match(token, /^[\w-]{32}$/)
+  t.equal(statSync(join(dir, 'access-token')).mode & 0o777, 0o600)
+  t.equal(accessToken(dir), token, 'kept')
+  t.equal(readFileSync(join(dir, 'access-token'), 'utf8'), `${token}\n`)
+  t.equal(accessToken(dir, 'configured-token-1'), 'configured-token-1')
+  const check = tokenCheck(token)
+  t.ok(check(`Bearer ${token}`))
+  t.ok(check(`bearer ${token}`))
+  for (const wrong of [
+    undefined,
+    '',
+    token,
+    `Basic ${token}`,
+    `Bearer ${token}x`,
+    `Bearer ${token.slice(1)}`,
+    `Bearer  ${token}`,
+  ]) {
+    t.notOk(check(wrong), String(wrong))
+  }
+  writeFileSync(join(dir, 'access-token'), 'short\n')
+  t.throws(() => accessToken(dir), { name: 'RelayError', code: 'FW_RELAY_TOKEN_INVALID' })
+  t.equal(readFileSync(join(dir, 'access-token'), 'utf8'), 'short\n', 'and is left for the operator')
+  t.throws(() => accessToken(dir, 'with a space in it'), { code: 'FW_RELAY_TOKEN_INVALID' })
+  t.end()
+})
+
+t.test('a listen address is host and port', (t) => {
+  t.same(parseListen('0.0.0.0:24780'), { host: '0.0.0.0', port: 24_780 })
+  t.same(parseListen('[::]:0'), { host: '::', port: 0 })
+  for (const wrong of ['', '24780', ':24780', '::1:24780', 'host:65536', 'host:', '[zz]:1'])
+    t.equal(parseListen(wrong), undefined, wrong)
+  t.end()
+})
+
+t.test('a relay needs no configuration, and says what is wrong with one', (t) => {
+  t.match(loadRelayConfig(), {
+    listen: { host: '0.0.0.0', port: 24_780 },
+    open: true,
+    limits: { total: 1024 ** 3 },
+  })
+  const dir = temporaryFolder(t)
+  const file = join(dir, 'relay.yaml')
+  writeFileSync(
+    file,
+    'listen: "[::]:1"\nopen: false\ntls: { cert: cert.pem, key: /etc/key.pem }\nlimits: { packet_ttl: 1d }\n',
+  )
+  t.match(loadRelayConfig(file), {
+    listen: { host: '::', port: 1 },
+    open: false,
+    tls: { cert: join(dir, 'cert.pem'), key: '/etc/key.pem' },
+    limits: { packet_ttl: 86_400_000, mailboxes: 65_536 },
+  })
+  writeFileSync(file, 'opne: true\nlimits:\n  total: 7\n')
+  t.throws(() => loadRelayConfig(file), {
+    code: 'FW_CONFIG_INVALID',
+    message: /relay\.yaml:3:3 limits\.total: [\s\S]*relay\.yaml:1:1 opne: .*did you mean "open"/,
+  })
+  t.end()
+})
