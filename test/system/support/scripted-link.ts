@@ -60,7 +60,8 @@ export class ScriptedLink {
   #frame(frame: LinkFrame): boolean {
     if (frame.type === 'packet') this.packets.push(new Uint8Array(frame.packet))
     if (frame.type === 'record' && frame.record.length > 0) this.records.push(new Uint8Array(frame.record))
-    if (frame.type === 'ping') this.write(pongFrame())
+    // A sign of life for whatever came, or the other end takes this one for dead.
+    if (frame.type !== 'pong') this.write(pongFrame())
     return true
   }
 }
