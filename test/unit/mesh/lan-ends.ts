@@ -180,13 +180,16 @@ export async function wire(
   }
 }
 
-/** Waits until this process has no socket left; a closed handle is freed a moment after its close event. */
-export async function nothingOpen(deadlineMs = 2_000): Promise<void> {
+/** Waits until something that no event tells of has become true. */
+export async function eventually(holds: () => boolean, deadlineMs = 5_000): Promise<void> {
   const end = performance.now() + deadlineMs
-  for (;;) {
-    const left = process.getActiveResourcesInfo().filter((what) => /TCP|UDP/.test(what))
-    if (left.length === 0) return
-    if (performance.now() > end) throw new Error(`still open: ${left.join(', ')}`)
-    await new Promise((resolve) => setImmediate(resolve))
+  while (!holds()) {
+    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${holds.toString()}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** Waits until this process has no socket left; a closed handle is freed a moment after its close event. */
+export async function nothingOpen(): Promise<void> {
+  await eventually(() => !process.getActiveResourcesInfo().some((what) => /TCP|UDP/.test(what)))
 }
