@@ -20,6 +20,9 @@ export class BrokerReaders {
   #saver: NodeJS.Timeout | undefined
   #timer: NodeJS.Timeout | undefined
   #awaited: (() => void) | undefined
+  /** Until the wait is over, the number from before the restart stays on disk. */
+  #settled = false
+  #stopped = false
 
   constructor(store: Store, root: string) {
     this.#store = store
@@ -31,6 +34,11 @@ export class BrokerReaders {
 
   get count(): number {
     return this.#reading.size
+  }
+
+  /** Readers from before the restart for whom the readings still wait. */
+  get awaited(): number {
+    return this.#awaited ? this.#before - this.#reading.size : 0
   }
 
   watch(broker: Aedes): void {
@@ -54,15 +62,13 @@ export class BrokerReaders {
       clearTimeout(this.#timer)
     }
     this.#awaited = undefined
-    this.#settled = true
+    this.#settled = !this.#stopped
     this.#changed()
   }
 
-  /** Until the first wait is over, the number from before the restart stays on disk. */
-  #settled = false
-
   /** Clients that go from now on go because the gateway does: the number on disk stays. */
   stop(): void {
+    this.#stopped = true
     this.#settled = false
     clearTimeout(this.#saver)
     this.#awaited?.()

@@ -155,6 +155,7 @@ export class EmbeddedBroker implements Output {
       connects: this.#up ? 1 : 0,
       clients: this.#broker?.connectedClients ?? 0,
       readers: this.#readers.count,
+      awaitedReaders: this.#readers.awaited,
       undelivered: this.#sessions.dropped,
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
     }
@@ -258,6 +259,8 @@ export interface EmbeddedStatus extends OutputStatus {
   readonly clients: number
   /** Clients that subscribe to readings. */
   readonly readers: number
+  /** Of those from before a restart, how many are not back; until they are, 16 s at most, it is not connected. */
+  readonly awaitedReaders: number
   /** Messages not kept for persistent sessions that were full. */
   readonly undelivered: number
 }

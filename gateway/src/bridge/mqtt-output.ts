@@ -100,7 +100,7 @@ export class MqttOutput implements Output {
   reconnect(): void {
     const connection = this.#connection
     if (!connection) return
-    this.#lastError = `The MQTT broker at ${this.#options.url} stopped acknowledging.`
+    connection.trouble ??= new Error('Keepalive timeout')
     this.#close(connection)
   }
 

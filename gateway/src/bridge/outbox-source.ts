@@ -1,4 +1,5 @@
 import type { Entry } from '@fieldwhisper/host'
+import { hex } from '@fieldwhisper/protocol'
 
 import { decodeItem, sequenceOf } from './outbox-entry.js'
 import type { OutboxEntry, OutboxEvent } from './outbox-entry.js'
@@ -55,13 +56,14 @@ function readingMessages(
 ): (index: number) => readonly Message[] {
   // Of several values of one name only the last can be the current one.
   const lastOfName = new Map(readings.map(({ name }, index) => [name, index]))
-  const start = Buffer.from(entry.stream).readUInt32BE()
+  const stream = hex(entry.stream)
   return (index) => {
     const reading = readings[index]!
     const topic = topics[index]!
-    const payload = encodePayload(readingPayload(entry, index, reading))
+    const content = readingPayload(entry, index, reading)
+    const payload = encodePayload(content)
     if (entry.historical || lastOfName.get(reading.name) !== index) return [{ topic, payload, retain: false }]
-    const order = { start, number: entry.number, index }
+    const order = { stream, number: entry.number, index, timeMs: Date.parse(content.time) }
     const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
     const told = { topic, payload, retain }
     return stale === undefined ? [told] : [removal(stale), told]

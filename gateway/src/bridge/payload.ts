@@ -1,4 +1,4 @@
-import { Buffer } from 'node:buffer'
+import { hex } from '@fieldwhisper/protocol'
 
 /** The state of a reading as its sensor sees it. */
 export type ReadingQuality = 'good' | 'uncertain' | 'bad'
@@ -128,8 +128,4 @@ function timeOf(batch: BatchFacts, reading: BridgedReading): { time: string; clo
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }

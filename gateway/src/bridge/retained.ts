@@ -1,5 +1,15 @@
 import type { Reporter, Store, Write } from '@fieldwhisper/host'
-import { asArray, asBytes, asText, asUint, decodeCbor, encodeCbor } from '@fieldwhisper/protocol'
+import {
+  STREAM_BYTES,
+  asArray,
+  asBytes,
+  asFinite,
+  asText,
+  asUint,
+  decodeCbor,
+  encodeCbor,
+  hex,
+} from '@fieldwhisper/protocol'
 
 import {
   BRIDGE_RECORD_VERSION,
@@ -11,12 +21,14 @@ import {
 import { RETAINED_TABLE } from './outbox-entry.js'
 import type { Message } from './topics.js'
 
-/** Where a reading stands in the life of its agent; compares like a number in three digits. No clock is asked. */
+/** Where a reading stands in the life of its agent. */
 export interface ReadingOrder {
-  /** First four bytes of the stream: grows with every start of the agent. */
-  readonly start: number
+  /** In hex. Its first eight digits are the start number, which grows with every start of the agent. */
+  readonly stream: string
   readonly number: number
   readonly index: number
+  /** Unix milliseconds as published. */
+  readonly timeMs: number
 }
 
 /** What to do with one reading. */
@@ -44,6 +56,8 @@ interface Change {
  */
 export class RetainedValues {
   readonly #agents = new Map<string, Map<string, Current>>()
+  /** By topic: the agent whose value is retained there. Two have one topic when a device took another's name. */
+  readonly #owners = new Map<string, string>()
   readonly #changes = new Map<string, Change>()
   readonly #reporter: Reporter
   #names = 0
@@ -57,8 +71,9 @@ export class RetainedValues {
     for (const { key, value } of store.range(RETAINED_TABLE)) {
       const read = decode(key, value)
       if (!read) continue
-      const { agent, name, topic, start, number, index, payload } = read
-      this.#set(agent, name, { topic, start, number, index })
+      const { agent, name, payload, ...current } = read
+      const { topic } = current
+      this.#set(agent, name, current)
       restore({ topic, payload, retain: true })
     }
   }
@@ -74,6 +89,8 @@ export class RetainedValues {
     const current = this.#agents.get(agent)?.get(name)
     if (current && isBefore(order, current)) return { retain: false }
     if (!current && !this.#hasRoom(agent)) return { retain: false }
+    this.#disown(topic, agent, name)
+    if (current) this.#owners.delete(current.topic)
     this.#set(agent, name, { topic, ...order })
     this.#changes.set(`${agent}/${name}`, { agent, name, value: { topic, ...order, payload } })
     return current && current.topic !== topic ? { retain: true, stale: current.topic } : { retain: true }
@@ -97,12 +114,26 @@ export class RetainedValues {
   forget(agent: string): readonly string[] {
     const names = this.#agents.get(agent)
     if (!names) return []
-    this.#agents.delete(agent)
-    this.#names -= names.size
-    for (const name of names.keys()) {
-      this.#changes.set(`${agent}/${name}`, { agent, name })
-    }
-    return [...names.values()].map(({ topic }) => topic)
+    const topics = [...names.values()].map(({ topic }) => topic)
+    for (const name of [...names.keys()]) this.#drop(agent, name)
+    return topics
+  }
+
+  /** Another agent had this topic until now: its value is gone from there, and must not come back after a restart. */
+  #disown(topic: string, agent: string, name: string): void {
+    const owner = this.#owners.get(topic)
+    if (owner !== undefined && owner !== agent) this.#drop(owner, name)
+  }
+
+  #drop(agent: string, name: string): void {
+    const names = this.#agents.get(agent)
+    const current = names?.get(name)
+    if (!names || !current) return
+    names.delete(name)
+    if (names.size === 0) this.#agents.delete(agent)
+    this.#owners.delete(current.topic)
+    this.#names -= 1
+    this.#changes.set(`${agent}/${name}`, { agent, name })
   }
 
   #set(agent: string, name: string, current: Current): void {
@@ -110,6 +141,7 @@ export class RetainedValues {
     this.#agents.set(agent, names)
     if (!names.has(name)) this.#names += 1
     names.set(name, current)
+    this.#owners.set(current.topic, agent)
   }
 
   #hasRoom(agent: string): boolean {
@@ -125,10 +157,17 @@ export class RetainedValues {
   }
 }
 
+/**
+ * Within a stream the numbers decide. Between streams the later start does, or the later time: the first holds where a clock
+ * was set back, the second where an agent was restored from an old copy and counts its starts from there.
+ */
 function isBefore(a: ReadingOrder, b: ReadingOrder): boolean {
-  if (a.start !== b.start) return a.start < b.start
-  if (a.number !== b.number) return a.number < b.number
-  return a.index < b.index
+  if (a.stream === b.stream) return a.number !== b.number ? a.number < b.number : a.index < b.index
+  return startOf(a) <= startOf(b) && a.timeMs < b.timeMs
+}
+
+function startOf({ stream }: ReadingOrder): number {
+  return Number.parseInt(stream.slice(0, 8), 16)
 }
 
 export function retainedWrite({ agent, name, value }: Change): Write {
@@ -140,9 +179,10 @@ export function retainedWrite({ agent, name, value }: Change): Write {
       ? encodeCbor([
           BRIDGE_RECORD_VERSION,
           value.topic,
-          value.start,
+          Buffer.from(value.stream, 'hex'),
           value.number,
           value.index,
+          value.timeMs,
           value.payload,
         ])
       : null,
@@ -161,14 +201,15 @@ function decode(
   value: Uint8Array,
 ): (Current & { agent: string; name: string; payload: Uint8Array }) | undefined {
   try {
-    const [version, topic, start, number, index, payload] = asArray(decodeCbor(value), 'retained value', 6)
+    const [version, topic, stream, number, index, timeMs, payload] = asArray(decodeCbor(value), 'value', 7)
     if (version !== BRIDGE_RECORD_VERSION) return undefined
     return {
       ...splitKey(key),
       topic: asText(topic, 'topic', 1, MAX_TOPIC_BYTES),
-      start: asUint(start, 'start'),
+      stream: hex(asBytes(stream, 'stream', STREAM_BYTES)),
       number: asUint(number, 'number', Number.MAX_SAFE_INTEGER),
       index: asUint(index, 'index'),
+      timeMs: asFinite(timeMs, 'time'),
       payload: asBytes(payload, 'payload', 1, MAX_PAYLOAD_BYTES),
     }
   } catch {

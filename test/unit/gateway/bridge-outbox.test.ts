@@ -500,19 +500,20 @@ void t.test('an event goes the way of the readings and names itself', async (t) 
 void t.test('the current value is retained: live ones only, and never an older one', async (t) => {
   const store = bridgeStore()
   const { outbox, output } = await rig(store)
-  const one = (change: Partial<OutboxEntry>, value: number) =>
-    entry({ ...change, batch: batchOf([reading({ value })]) })
+  const one = (change: Partial<OutboxEntry>, value: number, wallMs = WALL_MS + change.number!) =>
+    entry({ ...change, batch: batchOf([reading({ value, wallMs })]) })
   const entries = [
     one({ number: 5 }, 5),
     one({ number: 4 }, 4),
     one({ number: 6, historical: true }, 6),
     one({ number: 5 }, 5),
-    one({ stream: stream(2), number: 0 }, 100),
-    one({ number: 9 }, 9),
-    entry({ stream: stream(2), number: 1, batch: batchOf([reading({ value: 1 }), reading({ value: 2 })]) }),
+    one({ stream: stream(3), number: 0 }, 100, WALL_MS - 1_000),
+    one({ number: 9 }, 9, WALL_MS - 2_000),
+    one({ stream: stream(2), number: 0 }, 200, WALL_MS + 60_000),
+    entry({ stream: stream(4), number: 1, batch: batchOf([reading({ value: 1 }), reading({ value: 2 })]) }),
   ]
   outbox.committed(await fill(store, 1, entries))
-  await eventually('all', () => output.sent.length === 8)
+  await eventually('all', () => output.sent.length === 9)
   t.same(
     output.sent.map(({ retain }, index) => [values(output)[index], retain]),
     [
@@ -522,6 +523,7 @@ void t.test('the current value is retained: live ones only, and never an older o
       [5, true],
       [100, true],
       [9, false],
+      [200, true],
       [1, false],
       [2, true],
     ],
@@ -554,6 +556,23 @@ void t.test('a renamed agent leaves no value under its old name', async (t) => {
     ],
   )
   await outbox.stop()
+})
+
+void t.test("a device that took another one's name has its topic alone", async (t) => {
+  const store = bridgeStore()
+  const old = 'ff'.repeat(32)
+  const { outbox, output } = await rig(store)
+  const both = [...numbered(1, { agent: old }), ...numbered(1, { number: 0 })]
+  outbox.committed(await fill(store, 1, both))
+  await eventually('both', () => outbox.status().published === 2)
+  t.ok(output.sent.every(({ retain, payload }) => retain && payload.length > 0))
+  outbox.forgetAgent(old)
+  t.equal(output.sent.length, 2, 'nothing is removed that is not its own')
+  await outbox.stop()
+  t.same(
+    [...store.range('retained')].map(({ key }) => Buffer.from(key).toString()),
+    [`${AGENT}/temp`],
+  )
 })
 
 void t.test('the values of a revoked agent are removed, also over a lost connection', async (t) => {
