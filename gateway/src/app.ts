@@ -150,9 +150,7 @@ export class Gateway {
       store,
       stateDir,
       site: config.site ?? identity?.siteName ?? 'site',
-      clientId: identity
-        ? `fieldwhisper-${hex(siteFingerprint(identity.master)).slice(0, 12)}`
-        : 'fieldwhisper',
+      clientId: identity ? `fieldwhisper-${siteFingerprintText(identity).slice(0, 12)}` : 'fieldwhisper',
       mqtt,
       outbox: { maxBytes: outbox.max_bytes, keepSentMs: outbox.keep_sent },
       reporter,
@@ -195,6 +193,7 @@ export class Gateway {
         this.#lan?.useful(link)
         this.#lan?.acked(link)
       },
+      agentGone: (id) => this.#bridge?.forgetAgent(id),
       committed: (writes) => this.#bridge?.committed(writes),
       fatal: (error) => onFatal(asError(error)),
       report: (level, code, message, fields) => reporter.event(level, code, message, fields),

@@ -159,6 +159,7 @@ function nobody(reporter: ProgramReporter): Ports {
     publish: nothing,
     openHello: nothing,
     useful: nothing,
+    agentGone: nothing,
     committed: nothing,
     fatal: (error) => {
       throw error

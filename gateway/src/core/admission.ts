@@ -140,6 +140,7 @@ export class Admission {
     meta.counters.epoch++
     meta.save(turn)
     agents.oweNotice(turn, agents.all())
+    turn.then(() => ports.agentGone(agent.id))
     const why = replaced ? 'is replaced by a new device' : 'is revoked'
     turn.then(() =>
       ports.report('info', 'FW_AGENT_REVOKED', `${agent.name} ${why}`, { agent: agent.name, missing }),

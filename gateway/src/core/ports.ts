@@ -47,6 +47,8 @@ export interface Ports {
   openHello(job: HelloJob): void
   /** A packet of this link opened. */
   useful(link: number): void
+  /** A device is shut out or replaced: its current values are not current any more. */
+  agentGone(agentId: string): void
   /** A turn is on disk; these were its writes. */
   committed(writes: readonly Write[]): void
   /** The store failed for good: this process has to end and start again on what the disk has. */

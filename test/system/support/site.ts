@@ -52,9 +52,15 @@ class Member {
   }
 
   spawn(...args: readonly string[]): Program {
+    return this.spawnWith({}, ...args)
+  }
+
+  /** With options of Node: `{ NODE_OPTIONS: ... }`. */
+  spawnWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Program {
     const [node, program] = cli(this.#program)
     return this.#place.spawn(node, [program, ...args, ...this.#where(args[0]!)], {
       name: `${this.#program} ${args[0]!}`,
+      env,
     })
   }
 

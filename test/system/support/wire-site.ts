@@ -38,6 +38,7 @@ export class WireSite {
     program: Program,
     relay: { url: string; token: string },
     mqtt: MqttClient,
+    name: string,
   ) {
     this.#t = t
     this.gateway = gateway
@@ -46,12 +47,12 @@ export class WireSite {
     this.#token = relay.token
     this.#mqtt = mqtt
     mqtt.on('message', (topic, payload, { retain }) => {
-      if (!retain && topic.endsWith('/value'))
+      if (!retain && topic.endsWith(`/${name}`))
         this.published.push(JSON.parse(payload.toString()) as WireSite['published'][0])
     })
   }
 
-  static async start(t: WithTeardown): Promise<WireSite> {
+  static async start(t: WithTeardown, { name = 'value' } = {}): Promise<WireSite> {
     const folder = temporaryFolder(t)
     const relay = new Relay(here, { folder })
     const relayProgram = relay.spawn('run', '--listen', '127.0.0.1:0')
@@ -89,7 +90,7 @@ export class WireSite {
     })
     t.teardown(() => client.endAsync(true))
     await client.subscribeAsync('fieldwhisper/#', { qos: 1 })
-    return new WireSite(t, gateway, program, reach, client)
+    return new WireSite(t, gateway, program, reach, client, name)
   }
 
   get program(): Program {

@@ -122,6 +122,7 @@ export class CoreHarness {
       openHello: (job) =>
         this.workAtOnce ? queueMicrotask(() => this.#work(job)) : void this.jobs.push(job),
       useful: () => undefined,
+      agentGone: () => undefined,
       committed: () => undefined,
       fatal: (error) => {
         throw error
