@@ -15,11 +15,12 @@ interface Departure {
   readonly mailbox: Mailbox
   readonly hash: Uint8Array
   readonly held: HeldRecord
+  readonly settled: () => void
 }
 
 /**
- * Deletions on their way to the disk. Nobody waits for them, so they wait for each other and for the next packet that is
- * written. A deletion lost in a crash means that its packet is handed over once more.
+ * Deletions on their way to the disk. They wait for each other and for the next packet that is written. A deletion lost in
+ * a crash means that its packet is handed over once more.
  */
 export class Departures {
   readonly #options: DeparturesOptions
@@ -30,15 +31,16 @@ export class Departures {
     this.#options = options
   }
 
-  /** Counts a packet out; from now on it is not held. */
+  /** Counts a packet out; it is `leaving` until the disk has deleted it or refused to. */
   add(mailbox: Mailbox, hash: Uint8Array, held: HeldRecord, now: number): void {
     count(mailbox.tally, this.#options.totals, held, -1)
-    mailbox.leaving.set(hex(hash), held)
+    let settled!: () => void
+    mailbox.leaving.set(hex(hash), new Promise((resolve) => (settled = resolve)))
     if (this.#queue.length === 0) {
       this.#dueMs = now + DELETE_LINGER_MS
       this.#options.alarm(this.#dueMs)
     }
-    this.#queue.push({ mailbox, hash: Uint8Array.from(hash), held })
+    this.#queue.push({ mailbox, hash: Uint8Array.from(hash), held, settled })
     if (this.#queue.length >= DELETE_GROUP) this.flush()
   }
 
@@ -61,12 +63,13 @@ export class Departures {
 
   /** What the disk refused to delete is still held, where it ever got there. */
   #settle(group: readonly Departure[], refused: boolean): void {
-    for (const { mailbox, hash, held } of group) {
-      const key = hex(hash)
-      if (mailbox.leaving.get(key) === held) mailbox.leaving.delete(key)
-      if (refused && this.#options.store.get(TABLE.held, heldKey(mailbox.address, hash)) !== undefined) {
-        count(mailbox.tally, this.#options.totals, held, 1)
+    const { store, totals } = this.#options
+    for (const { mailbox, hash, held, settled } of group) {
+      mailbox.leaving.delete(hex(hash))
+      if (refused && store.get(TABLE.held, heldKey(mailbox.address, hash)) !== undefined) {
+        count(mailbox.tally, totals, held, 1)
       }
+      settled()
     }
   }
 }

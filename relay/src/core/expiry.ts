@@ -34,12 +34,12 @@ export function expiredPackets(store: Store, mailbox: Mailbox, untilMs: number):
     if (held && !mailbox.leaving.has(hex(hash))) expired.push({ hash, held })
   }
   // Counted, but no packet can be read: their records went bad and were set aside. What is left of them goes too.
-  return empty ? heldEntries(store, mailbox) : expired
+  return empty ? heldEntries(store, mailbox).filter(({ hash }) => !mailbox.leaving.has(hex(hash))) : expired
 }
 
-/** All that the index names for a mailbox and that is not on its way out. */
+/** All that the index names for a mailbox. */
 export function heldEntries(store: Store, mailbox: Mailbox): readonly HeldEntry[] {
-  const { address, leaving } = mailbox
+  const { address } = mailbox
   const range = {
     from: heldKey(address, new Uint8Array(32)),
     to: heldKey(address, new Uint8Array(32).fill(0xff)),
@@ -48,7 +48,7 @@ export function heldEntries(store: Store, mailbox: Mailbox): readonly HeldEntry[
   for (const { key, value } of store.range(TABLE.held, range)) {
     const hash = key.slice(address.length)
     const held = decodeHeld(value)
-    if (held && !leaving.has(hex(hash))) entries.push({ hash, held })
+    if (held) entries.push({ hash, held })
   }
   return entries
 }

@@ -14,8 +14,11 @@ export interface Mailbox {
   readonly pending: Map<string, Pending>
   /** Those of `pending` that are written only if nobody deletes them soon, in order. */
   readonly lingering: Set<Pending>
-  /** Hashes whose deletion is on its way to the disk, with the last such record: they count as not held. */
-  readonly leaving: Map<string, HeldRecord>
+  /**
+   * Hashes whose deletion is on its way to the disk, until that is settled: they count as not held. A new copy of one waits
+   * for that, so that there is never more than one copy.
+   */
+  readonly leaving: Map<string, Promise<void>>
   nextSequence: number
   /** Not later than the time at which the oldest stored packet was stored. */
   oldestMs: number

@@ -2,7 +2,13 @@ import type { Store } from '@fieldwhisper/host'
 import { STATUS } from '@fieldwhisper/mesh/relay-frames'
 import type { Status } from '@fieldwhisper/mesh/relay-frames'
 import { ADDRESS_BYTES } from '@fieldwhisper/protocol/packet'
-import { MAX_PENDING_BYTES, MAX_PENDING_PACKETS, TABLE, USED_STEP_MS } from '../constants.js'
+import {
+  MAX_PENDING_BYTES,
+  MAX_PENDING_PACKETS,
+  MAX_WAITING_COPIES,
+  TABLE,
+  USED_STEP_MS,
+} from '../constants.js'
 import { Arrivals } from './arrivals.js'
 import { deletion, Departures } from './departures.js'
 import { expiredPackets, heldEntries } from './expiry.js'
@@ -53,6 +59,7 @@ export class Mailboxes {
   readonly #handover: Handover
   readonly #departures: Departures
   readonly #arrivals: Arrivals
+  #waiting = 0
 
   /** Reads what the store holds: a short record for each mailbox and each packet. */
   constructor(options: MailboxesOptions, now: number) {
@@ -202,16 +209,19 @@ export class Mailboxes {
     await this.#options.store.commit([]).catch(() => undefined)
   }
 
-  #accept(mailbox: Mailbox, deposit: Deposit, now: number): Promise<Status> | Status {
+  async #accept(mailbox: Mailbox, deposit: Deposit, now: number): Promise<Status> {
     const hash = hex(deposit.hash)
     const twin = mailbox.pending.get(hash)
     if (twin) return twin.done
+    const leaving = mailbox.leaving.get(hash)
+    if (leaving) return this.#acceptAfter(leaving, mailbox, deposit, now)
     const held = this.#held(mailbox, deposit.hash)
     if (held) {
       // Held means that the packet can be read: one whose record went bad must not be called stored.
       const key = packetKey(mailbox.address, held.sequence)
       if (this.#options.store.get(TABLE.packets, key) !== undefined) return STATUS.done
       this.#departures.add(mailbox, deposit.hash, held, now)
+      return this.#acceptAfter(mailbox.leaving.get(hash)!, mailbox, deposit, now)
     }
     const size = deposit.packet.length
     const kind = kindOf(deposit)
@@ -225,6 +235,21 @@ export class Mailboxes {
     if (this.#handover.offer(mailbox, item)) this.#arrivals.linger(item)
     else this.#arrivals.write(mailbox, item)
     return item.done
+  }
+
+  /** A packet that comes again while its deletion is on its way to the disk waits for the end of that. */
+  async #acceptAfter(
+    leaving: Promise<void>,
+    mailbox: Mailbox,
+    deposit: Deposit,
+    now: number,
+  ): Promise<Status> {
+    if (this.#waiting >= MAX_WAITING_COPIES) return STATUS.rate
+    this.#waiting++
+    this.#departures.flush()
+    await leaving
+    this.#waiting--
+    return mailbox.removal ? STATUS.noMailbox : this.#accept(mailbox, deposit, now)
   }
 
   #get(address: Uint8Array): Mailbox | undefined {

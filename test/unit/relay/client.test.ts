@@ -164,9 +164,8 @@ t.test(
     const stored = new Set<string>()
     let next = 0
     for (let round = 0; round < 4; round++) {
-      const killedAfter = 60 + 90 * round
       const answers: Promise<void>[] = []
-      for (let burst = 0; stored.size < (round + 1) * killedAfter && burst < 200; burst++) {
+      for (let burst = 0; stored.size < (round + 1) * 70 && burst < 100; burst++) {
         for (let i = 0; i < 10; i++) {
           const packet = packetTo(i % 2 === 0 ? key.address : live.address, `p${next++}`)
           const deposit = sender.client.deposit(packet)

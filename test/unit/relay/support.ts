@@ -8,13 +8,11 @@ import type { Deposit, RelayLimits } from '@fieldwhisper/relay'
 
 export const { DELETE_LINGER_MS, LIVE_LINGER_MS, PACKET_OVERHEAD_BYTES, TABLES } = relayConstants
 
-/** Bytes that follow from a text: addresses, seeds, contents. */
+/** Bytes that follow from a text: addresses, seeds, contents. Beyond 64 they only fill. */
 export function from(text: string, length: number): Uint8Array {
-  const out = new Uint8Array(length)
-  for (let at = 0, block = 0; at < length; at += 32, block++) {
-    const bytes = createHash('sha256').update(`${text}/${block}`).digest()
-    out.set(bytes.subarray(0, Math.min(32, length - at)), at)
-  }
+  const head = createHash('sha512').update(text).digest()
+  const out = new Uint8Array(length).fill(head[0]!)
+  out.set(head.subarray(0, Math.min(length, head.length)))
   return out
 }
 
@@ -84,11 +82,12 @@ export interface Rig {
 /** Mailboxes on a store in memory. */
 export function rig(
   limits: Partial<RelayLimits> = {},
-  options: { store?: MemoryStore; now?: number } = {},
+  options: { store?: MemoryStore; now?: number; slow?: boolean } = {},
 ): Rig {
   const commits: (readonly Write[])[] = []
   const alarms: number[] = []
   const flush = async (writes: readonly Write[]): Promise<void> => {
+    if (options.slow) await settled()
     if (made.full) throw Object.assign(new Error('no room'), { code: 'FW_STORE_FULL' })
     commits.push(writes)
   }
