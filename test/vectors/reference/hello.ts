@@ -51,6 +51,8 @@ export interface Hello {
   readonly nonce: Bytes
   readonly ephemeralSecret: Bytes
   readonly coins: Bytes
+  /** Alters box1 before it is sealed, for hellos that no honest agent makes. */
+  readonly forge?: (box1: Bytes) => Bytes
 }
 
 export function sealHello(hello: Hello): { packet: Bytes; session: Session } {
@@ -75,7 +77,8 @@ export function sealHello(hello: Hello): { packet: Bytes; session: Session } {
   )
   const sig = ed25519Sign(hello.agentSeed, items('fw1 agent', ['hash', t1], ['bytes/agent', rest]))
   const filled = join(rest, sig)
-  const box1 = seal(k1, hello.nonce, bareHeader(head), join(filled, zeros(384 - filled.length)))
+  const plaintext = join(filled, zeros(384 - filled.length))
+  const box1 = seal(k1, hello.nonce, bareHeader(head), hello.forge?.(plaintext) ?? plaintext)
   const session = sessionOf(t1, k1, ck, box1, hello.k, hello.r)
   const box2 = seal(session.k2, hello.nonce, join(bareHeader(head), box1), pad(hello.content))
   const withoutMac = join(head, EA, ciphertext, box1, box2, u32(hello.knockId))
