@@ -1,5 +1,6 @@
+import type { Reporter } from '@fieldwhisper/host'
 import type { GapCause } from '@fieldwhisper/protocol'
-import { BATCHES_A_TURN } from './constants.js'
+import { BATCHES_A_TURN, FULL_REPORT_MS } from './constants.js'
 import type { Draft } from './draft.js'
 import { withDropped } from './gaps.js'
 import type { HeldBatch, Shelf } from './shelf.js'
@@ -13,6 +14,29 @@ export interface SpoolLimits {
   /** Bytes of the disk that are left to the rest of the machine. */
   readonly minFreeBytes: number
   readonly onFull: OnFull
+}
+
+const FULL_TEXT: Readonly<Record<OnFull, string>> = {
+  drop_oldest: 'the oldest readings give way to new ones',
+  drop_newest: 'new readings give way',
+  block: 'sources that can wait do so',
+}
+
+/** A full spool says so, once a minute. */
+export class FullReport {
+  readonly #reporter: Reporter
+  #at = -Infinity
+
+  constructor(reporter: Reporter) {
+    this.#reporter = reporter
+  }
+
+  say(onFull: OnFull, held: number, now: number): void {
+    if (now - this.#at < FULL_REPORT_MS) return
+    this.#at = now
+    const message = `The spool is full: ${FULL_TEXT[onFull]}.`
+    this.#reporter.event('warn', 'FW_SPOOL_FULL', message, { held, on_full: onFull })
+  }
 }
 
 /** Drops one batch: it is counted, and its number goes into the gap of its stream. */

@@ -15,7 +15,6 @@ import {
   COMMIT_MS,
   DROP_AT_ONCE_BYTES,
   FRESH_BATCHES,
-  FULL_REPORT_MS,
   LIMITS_CHECK_MS,
   MARK_SAVE_MS,
   READINGS_A_TURN,
@@ -24,7 +23,7 @@ import {
 import { Draft } from './draft.js'
 import { Intake, type Pending } from './intake.js'
 import { freezeGap, gapMessage, withRefused } from './gaps.js'
-import { dropAged, dropBatch, dropOldest } from './limits.js'
+import { dropAged, dropBatch, dropOldest, FullReport } from './limits.js'
 import type { SpoolCounters, SpoolHandlers, SpoolOptions } from './options.js'
 import { OpenBatch, type ClosedBatch } from './open-batch.js'
 import { addRange, type Ranges } from './ranges.js'
@@ -42,6 +41,7 @@ export class Spool {
   readonly #shelf: Shelf
   readonly #settling: Settling
   readonly #intake = new Intake()
+  readonly #fullReport: FullReport
   readonly #streams: Map<string, StreamRecord>
   readonly #fresh = new Map<string, Uint8Array>()
   readonly #corrupt = new Map<string, HeldBatch>()
@@ -61,7 +61,6 @@ export class Spool {
   #blockedUntil = -Infinity
   #checkedAt = -Infinity
   #savedMarkAt: number
-  #fullReportedAt = -Infinity
   #diskFull = false
   #ended = false
 
@@ -76,6 +75,7 @@ export class Spool {
     this.#options = options
     this.#shelf = new Shelf(options.store)
     this.#settling = new Settling(this.#shelf)
+    this.#fullReport = new FullReport(options.reporter)
     this.#streams = new Map(found.streams.map((record) => [record.id, record]))
     this.#mark = found.mark
     this.#counters = found.counters
@@ -109,7 +109,7 @@ export class Spool {
     try {
       checkReading(reading)
     } catch (error) {
-      return Promise.reject(error)
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
     }
     if (this.#ended) return Promise.reject(new AgentError('FW_SPOOL_CLOSED', 'the agent is ending'))
     const added = this.#intake.add(reading)
@@ -138,13 +138,27 @@ export class Spool {
     return bytes
   }
 
+  /** How long ago it was closed, in running time. */
+  ageMs(batch: HeldBatch): number {
+    return Math.max(0, this.#options.runningMs() - batch.record.closedAtMs)
+  }
+
+  get hasHeld(): boolean {
+    return this.#counters.accepted > this.#counters.acked + this.#counters.dropped
+  }
+
   isHeld(place: BatchPlace): boolean {
     return this.#shelf.get(place.stream, place.number) !== undefined
   }
 
-  /** Streams that the gateway may still have to hear of, oldest first. */
-  *streams(): Iterable<StreamState> {
-    for (const record of this.#streams.values()) yield this.#state(record)
+  /** Streams that the gateway may still have to hear of, oldest first; with a limit the oldest and that of this process. */
+  streams(limit = Infinity): StreamState[] {
+    const states: StreamState[] = []
+    for (const record of this.#streams.values()) {
+      if (states.length >= limit - 1 && record.id !== this.#open?.id && this.#streams.size > limit) continue
+      states.push(this.#state(record))
+    }
+    return states
   }
 
   stream(id: string): StreamState | undefined {
@@ -461,12 +475,7 @@ export class Spool {
   }
 
   #reportFull(): void {
-    const now = this.#now()
-    if (now - this.#fullReportedAt < FULL_REPORT_MS) return
-    this.#fullReportedAt = now
-    const { onFull } = this.#options.limits
-    const text = `The spool is full: ${FULL_TEXT[onFull]}.`
-    this.#options.reporter.event('warn', 'FW_SPOOL_FULL', text, { held: this.counters.held, on_full: onFull })
+    this.#fullReport.say(this.#options.limits.onFull, this.counters.held, this.#now())
   }
 
   #saveMark(): void {
@@ -482,12 +491,6 @@ interface TurnWork {
   readonly closed: ClosedBatch[]
   readonly dropped: BatchPlace[]
 }
-
-const FULL_TEXT = {
-  drop_oldest: 'the oldest readings give way to new ones',
-  drop_newest: 'new readings give way',
-  block: 'sources that can wait do so',
-} as const
 
 function placeKey({ stream, number }: BatchPlace): string {
   return `${hex(stream)}/${number}`

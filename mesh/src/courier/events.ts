@@ -1,7 +1,7 @@
 import type { OutgoingPacket } from './packet.js'
 
 /** A path that something came over. */
-export type Path = { readonly link: number } | { readonly relay: string }
+export type CourierPath = { readonly link: number } | { readonly relay: string }
 
 export type DepositResult = 'stored' | 'refused' | 'unsent'
 
@@ -14,7 +14,7 @@ export type CourierEvent =
   /** The link did not take these offers: too much waits for it already. */
   | { readonly type: 'linkBusy'; readonly link: number; readonly ids: readonly number[] }
   /** An ACK that opened came over this path, for so many packets. */
-  | { readonly type: 'acked'; readonly path: Path; readonly packets: number }
+  | { readonly type: 'acked'; readonly path: CourierPath; readonly packets: number }
   | { readonly type: 'relayConnected'; readonly relay: string }
   | { readonly type: 'relayDisconnected'; readonly relay: string }
   /** The relay answered the proof of a mailbox on this connection. */

@@ -1,5 +1,5 @@
 export { Courier, type CourierOptions, type CourierStatus } from './courier.js'
-export type { CourierEffect, CourierEvent, CourierStep, DepositResult, Path } from './events.js'
+export type { CourierEffect, CourierEvent, CourierStep, DepositResult, CourierPath } from './events.js'
 export type { LinkHealth } from './lan-plan.js'
 export type { OutgoingPacket } from './packet.js'
 export type { RelayHealth } from './relay-plan.js'

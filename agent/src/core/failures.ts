@@ -1,0 +1,28 @@
+import { FAILURE_BURST, FAILURES_PER_SECOND, MAX_SENDERS } from './constants.js'
+import { TokenBucket } from './token-bucket.js'
+
+/** What strangers send to an address they saw costs a budget of their link; above it the rest is dropped unread. */
+export class Failures {
+  readonly #buckets = new Map<string, TokenBucket>()
+  #count = 0
+
+  /** Packets that did not open. */
+  get count(): number {
+    return this.#count
+  }
+
+  mayTry(sender: string, now: number): boolean {
+    return this.#buckets.get(sender)?.has(now) ?? true
+  }
+
+  failed(sender: string, now: number): void {
+    this.#count++
+    let bucket = this.#buckets.get(sender)
+    if (!bucket) {
+      bucket = new TokenBucket(FAILURES_PER_SECOND, FAILURE_BURST, now)
+      this.#buckets.set(sender, bucket)
+      if (this.#buckets.size > MAX_SENDERS) this.#buckets.delete(this.#buckets.keys().next().value!)
+    }
+    bucket.take(now)
+  }
+}
