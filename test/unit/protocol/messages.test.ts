@@ -174,7 +174,8 @@ void t.test('a content cut off at any byte gives whole messages or none', (t) =>
       for (let length = 0; length < content.length; length += 1 + Math.floor(content.length / 300)) {
         for (const decode of [decodeUp, decodeDown]) {
           const got = attempt(() => decode(content.subarray(0, length)))
-          if (length !== 0 && length !== first && got !== 'FW_MALFORMED') throw new Error(`${length}: ${String(got)}`)
+          if (length !== 0 && length !== first && got !== 'FW_MALFORMED')
+            throw new Error(`${length}: ${String(got)}`)
         }
       }
     }),
