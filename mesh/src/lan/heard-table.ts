@@ -77,7 +77,7 @@ export class HeardTable {
     id: string,
     local: boolean,
     now: number,
-    fresh: { readonly notBefore: number; readonly lot: number },
+    fresh: () => { readonly notBefore: number; readonly lot: number },
     inUse: (key: string) => boolean,
   ): void {
     const key = targetKey(target)
@@ -92,7 +92,7 @@ export class HeardTable {
       lastHeard: now,
       lastDialled: undefined,
       hintedAt: undefined,
-      ...fresh,
+      ...fresh(),
     }
     if (known !== undefined && known.id !== id) {
       // Another id: it may have started anew, so that earlier failures say nothing about it.

@@ -150,8 +150,10 @@ export class Neighbours {
   #take(event: NeighbourEvent, now: number, effects: NeighbourEffect[]): void {
     switch (event.type) {
       case 'heard': {
-        const notBefore = now + between(this.#random, 0, DIAL_DELAY_MS)
-        const fresh = { notBefore, lot: between(this.#random, 0, 1) }
+        const fresh = (): { notBefore: number; lot: number } => ({
+          notBefore: now + between(this.#random, 0, DIAL_DELAY_MS),
+          lot: between(this.#random, 0, 1),
+        })
         this.#heard.hear(event.target, event.id, event.local, now, fresh, (key) => this.#byKey.has(key))
         return
       }

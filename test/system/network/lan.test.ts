@@ -1,13 +1,10 @@
 import t, { type Test } from 'tap'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { Inbox } from '../../unit/mesh/lan-ends.js'
-import { TestNetwork, namespacesUnavailable } from './namespaces.js'
+import { createNet, noNetworks, type Host, type Net } from '../support/net.js'
+import type { Program } from '../support/process.js'
 
 const PROGRAM = fileURLToPath(new URL('fixtures/lan-program.ts', import.meta.url))
-const skip = namespacesUnavailable() ?? false
+const skip = noNetworks()
 
 interface Said {
   readonly type: string
@@ -22,199 +19,155 @@ interface Said {
   readonly interfaces?: readonly string[]
 }
 
-/** The program in one host. */
+/** The LAN side of a device as a program on a host. */
 class Device {
-  readonly inbox = new Inbox<Said>()
-  readonly #child: ChildProcess
-  #asked = 0
+  readonly program: Program
 
-  constructor(network: TestNetwork, host: string, role: 'agent' | 'gateway') {
-    this.#child = network.spawn(host, process.execPath, ['--import=tsx', PROGRAM, role])
-    createInterface({ input: this.#child.stdout! }).on('line', (line) =>
-      this.inbox.push(JSON.parse(line) as Said),
-    )
-  }
-
-  tell(command: object): void {
-    this.#child.stdin!.write(`${JSON.stringify(command)}\n`)
-  }
-
-  async said(type: string, deadlineMs = 15_000, fits: (said: Said) => boolean = () => true): Promise<Said> {
-    return await this.inbox.until((said) => said.type === type && fits(said), deadlineMs)
-  }
-
-  /** What is said from now on. */
-  forget(): void {
-    this.inbox.all.length = 0
-  }
-
-  /** Asks for the status until it is as wished. */
-  async status(fits: (said: Said) => boolean, deadlineMs = 15_000): Promise<Said> {
-    const asking = setInterval(() => this.tell({ do: 'status', n: ++this.#asked }), 100)
-    try {
-      return await this.said('status', deadlineMs, fits)
-    } finally {
-      clearInterval(asking)
-    }
-  }
-
-  /** Ends by itself: no timer, socket or handle keeps it. */
-  async stop(): Promise<void> {
-    this.tell({ do: 'stop' })
-    if (this.#child.exitCode === null) await once(this.#child, 'exit', { signal: AbortSignal.timeout(5_000) })
-  }
-}
-
-async function inNetwork(
-  t: Test,
-  body: (network: TestNetwork, start: (host: string, role?: 'gateway') => Promise<Device>) => Promise<void>,
-): Promise<void> {
-  const network = new TestNetwork()
-  const devices: Device[] = []
-  try {
-    await body(network, async (host, role) => {
-      const device = new Device(network, host, role ?? 'agent')
-      devices.push(device)
-      await device.said('started')
-      return device
+  constructor(host: Host, role: 'agent' | 'gateway') {
+    this.program = host.spawn(process.execPath, ['--import=tsx', PROGRAM, role], {
+      name: `${role} on ${host.name}`,
     })
-    await Promise.all(devices.map((device) => device.stop()))
-  } finally {
-    await network.close()
   }
-  t.same(network.remains(), [])
+
+  /** The first line of this type since `since` that fits. */
+  async said(
+    type: string,
+    fits: (said: Said) => boolean = () => true,
+    since = 0,
+    withinMs = 15_000,
+  ): Promise<Said> {
+    const read = (line: string): Said | undefined =>
+      line.startsWith('{') ? (JSON.parse(line) as Said) : undefined
+    const line = await this.program.line((text) => {
+      const said = read(text)
+      return said?.type === type && said.at >= since && fits(said)
+    }, withinMs)
+    return JSON.parse(line) as Said
+  }
+
+  count(type: string): number {
+    return this.program.stdout.filter((line) => line.includes(`"type":"${type}"`)).length
+  }
 }
 
-/** Two hosts a and b on one switch, each with an interface eth0. */
-function twoHosts(network: TestNetwork, ipv4: boolean): void {
-  for (const [i, host] of ['a', 'b'].entries()) {
-    network.host(host)
-    network.plug(host, 'eth0', 'lan', ipv4 ? `10.77.0.${i + 1}/24` : undefined)
-  }
+/** Starts the program on each host, the last one as the gateway. */
+async function start(...hosts: readonly Host[]): Promise<Device[]> {
+  const devices = hosts.map((host, i) => new Device(host, i === hosts.length - 1 ? 'gateway' : 'agent'))
+  await Promise.all(devices.map((device) => device.said('started')))
+  return devices
 }
 
-void t.test('two hosts hear each other by IPv4 and by IPv6, and a link opens', { skip }, async (t) => {
-  await inNetwork(t, async (network, start) => {
-    twoHosts(network, true)
-    const [a, b] = [await start('a'), await start('b', 'gateway')]
-    for (const device of [a, b]) {
-      const { interfaces } = await device.status(
-        (said) => said.heardAddresses === 2 && said.heardDevices === 1,
-      )
-      t.same(interfaces, ['eth0'])
-    }
-    const { link } = await a.said('opened')
-    a.tell({ do: 'stream', link })
-    await b.said('packet')
-    t.same(
-      a.inbox.all.filter(({ type }) => type === 'report'),
-      [],
+/** All end by themselves when asked: no timer, socket or handle keeps them. */
+async function end(t: Test, net: Net, devices: readonly Device[]): Promise<void> {
+  for (const { program } of devices) {
+    t.equal((await program.stop(5_000)).code, 0, `${program.name} ends by itself`)
+    t.same(program.survivors(), [])
+  }
+  t.same(net.running(), [])
+}
+
+void t.test('two hosts hear each other by IPv4 and by IPv6, and talk over a link', { skip }, async (t) => {
+  const net = createNet(t, ['lan'])
+  const devices = await start(net.host('pump', ['lan']), net.host('gate', ['lan']))
+  for (const device of devices) {
+    const { interfaces } = await device.said(
+      'status',
+      (said) => said.heardAddresses === 2 && said.heardDevices === 1,
     )
-  })
+    t.same(interfaces, ['lan'])
+  }
+  await devices[0]!.said('acked')
+  for (const device of devices) t.equal(device.count('report'), 0)
+  await end(t, net, devices)
 })
 
-void t.test('IPv4 alone is enough', { skip }, async (t) => {
-  await inNetwork(t, async (network, start) => {
-    twoHosts(network, true)
-    for (const host of ['a', 'b']) network.ip(host, '-6', 'address', 'flush', 'dev', 'eth0')
-    const [a, b] = [await start('a'), await start('b', 'gateway')]
-    t.match((await a.said('opened')).address, /^10\.77\.0\.2$/)
-    t.match((await b.said('opened')).address, /^10\.77\.0\.1$/)
-  })
-})
-
-void t.test('IPv6 link-local alone is enough', { skip }, async (t) => {
-  await inNetwork(t, async (network, start) => {
-    twoHosts(network, false)
-    const [a, b] = [await start('a'), await start('b', 'gateway')]
-    t.match((await a.said('opened')).address, /^fe80::.*%eth0$/)
-    t.match((await b.said('opened')).address, /^fe80::.*%eth0$/)
-  })
+void t.test('IPv4 alone is enough, and IPv6 link-local alone is enough', { skip }, async (t) => {
+  const net = createNet(t, ['four', 'six'])
+  const [a, b, c, d] = [
+    net.host('a', ['four']),
+    net.host('b', ['four']),
+    net.host('c', ['six']),
+    net.host('d', ['six']),
+  ]
+  for (const host of [a, b]) await host.run('ip', ['-6', 'address', 'flush', 'dev', 'four'])
+  for (const host of [c, d]) await host.run('ip', ['-4', 'address', 'flush', 'dev', 'six'])
+  const four = await start(a, b)
+  const six = await start(c, d)
+  for (const device of four) t.match((await device.said('opened')).address, /^10\.77\.1\.\d$/)
+  for (const device of six) t.match((await device.said('opened')).address, /^fe80::.*%six$/)
+  await Promise.all([four[0]!.said('acked'), six[0]!.said('acked')])
+  await end(t, net, [...four, ...six])
 })
 
 void t.test(
-  'a pulled cable is noticed within twelve seconds of sending, and mended soon after it is back',
+  'a pulled cable is noticed within twelve seconds, and the link is back soon after it',
   { skip },
   async (t) => {
-    await inNetwork(t, async (network, start) => {
-      twoHosts(network, true)
-      const [a, b] = [await start('a'), await start('b', 'gateway')]
-      a.tell({ do: 'outstanding' })
-      const { link } = await a.said('opened', 15_000, ({ dialled }) => dialled === true)
-      a.tell({ do: 'stream', link })
-      await b.said('packet')
-      a.tell({ do: 'acked', link })
-      await a.said('remember')
-      network.cable('a', 'eth0', 'down')
-      const pulled = performance.now()
-      const { end } = await a.said('closed', 20_000, (said) => said.link === link)
-      const noticed = performance.now() - pulled
-      t.equal(end, 'FW_LAN_LINK_SILENT')
-      t.ok(noticed < 12_000, `noticed after ${Math.round(noticed)} ms`)
-      a.forget()
-      network.cable('a', 'eth0', 'up')
-      const back = performance.now()
-      await a.said('opened', 15_000)
-      const mended = performance.now() - back
-      t.comment(`noticed after ${Math.round(noticed)} ms, mended after ${Math.round(mended)} ms`)
-      t.ok(mended < 11_000, `mended after ${Math.round(mended)} ms`)
-    })
+    const net = createNet(t, ['lan'])
+    const host = net.host('pump', ['lan'])
+    const [pump, gate] = (await start(host, net.host('gate', ['lan']))) as [Device, Device]
+    await pump.said('remember')
+    host.unplug('lan')
+    const pulled = Date.now()
+    const { end: reason, at } = await pump.said('closed', ({ at }) => at > pulled + 500, pulled, 20_000)
+    t.equal(reason, 'FW_LAN_LINK_SILENT')
+    t.ok(at - pulled < 12_000, `noticed after ${at - pulled} ms`)
+    await pump.said('report', ({ code }) => code === 'FW_LAN_LINK_SILENT')
+    host.plug('lan')
+    const plugged = Date.now()
+    const back = await pump.said('acked', () => true, plugged)
+    t.ok(back.at - plugged < 12_000, `ACKs again after ${back.at - plugged} ms`)
+    t.comment(`noticed after ${at - pulled} ms, mended after ${back.at - plugged} ms`)
+    await end(t, net, [pump, gate])
   },
 )
 
 void t.test(
-  'an interface that is set down and up, or taken away and made anew, is used again',
+  'an interface that goes down and comes up, with its old address or a new one, is used again',
   { skip },
   async (t) => {
-    await inNetwork(t, async (network, start) => {
-      twoHosts(network, true)
-      const [a, b] = [await start('a'), await start('b', 'gateway')]
-      await a.said('opened')
-      a.tell({ do: 'stream', link: 1 })
-      network.ip('a', 'link', 'set', 'eth0', 'down')
-      await a.status(({ interfaces }) => interfaces?.length === 0)
-      await a.said('report', 5_000, ({ code }) => code === 'FW_LAN_NO_INTERFACE')
-      await a.said('closed', 20_000)
-      a.forget()
-      b.forget()
-      network.ip('a', 'link', 'set', 'eth0', 'up')
-      await a.said('opened', 15_000)
-      await b.said('opened', 15_000)
-      network.ip('a', 'link', 'delete', 'eth0')
-      await a.status(({ interfaces }) => interfaces?.length === 0)
-      a.forget()
-      b.forget()
-      network.plug('a', 'eth0', 'lan', '10.77.0.9/24')
-      await a.said('opened', 60_000)
-      await b.said(
-        'opened',
-        15_000,
-        ({ address }) => address === '10.77.0.9' || address?.startsWith('fe80') === true,
-      )
-      t.pass('heard under its new address')
-    })
+    const net = createNet(t, ['lan'])
+    const host = net.host('pump', ['lan'])
+    const [pump, gate] = (await start(host, net.host('gate', ['lan']))) as [Device, Device]
+    await pump.said('remember')
+    const link = async (...args: readonly string[]): Promise<number> => {
+      t.equal((await host.run('ip', args)).code, 0)
+      return Date.now()
+    }
+    const down = await link('link', 'set', 'lan', 'down')
+    await pump.said('status', ({ interfaces }) => interfaces?.length === 0, down)
+    await pump.said('report', ({ code }) => code === 'FW_LAN_NO_INTERFACE', down)
+    await pump.said('closed', () => true, down, 20_000)
+    const up = await link('link', 'set', 'lan', 'up')
+    const back = await pump.said('acked', () => true, up)
+    t.ok(back.at - up < 12_000, `ACKs again after ${back.at - up} ms`)
+    await link('address', 'flush', 'dev', 'lan')
+    const moved = await link('address', 'add', '10.77.1.99/24', 'dev', 'lan')
+    await gate.said('opened', ({ address }) => address === '10.77.1.99', moved, 20_000)
+    await pump.said('acked', () => true, moved + 1_000)
+    await end(t, net, [pump, gate])
   },
 )
 
-void t.test('an interface that is dead does not keep another from working', { skip }, async (t) => {
-  await inNetwork(t, async (network, start) => {
-    for (const [i, host] of ['a', 'b'].entries()) {
-      network.host(host)
-      network.plug(host, 'eth0', 'lan', `10.77.0.${i + 1}/24`)
-      network.plug(host, 'eth1', 'uplink', `10.88.0.${i + 1}/24`)
-    }
-    // Up, with carrier and addresses, and every packet is refused by the route.
-    network.cable('b', 'eth0', 'down')
-    const [a, b] = [await start('a'), await start('b', 'gateway')]
-    t.same((await a.status(({ heardAddresses }) => heardAddresses === 2)).interfaces, ['eth0', 'eth1'])
-    t.match((await a.said('opened')).address, /^10\.88\.0\.2$|%eth1$/)
-    network.cable('b', 'eth0', 'up')
-    await a.status(({ heardAddresses, heardDevices }) => heardAddresses === 4 && heardDevices === 1, 20_000)
-    network.cable('b', 'eth1', 'down')
-    a.forget()
-    b.forget()
-    a.tell({ do: 'outstanding' })
-    await a.said('opened', 60_000, ({ address }) => /^10\.77\.0\.2$|%eth0$/.test(address ?? ''))
-    t.pass('found over the other interface')
-  })
+void t.test('a dead interface does not keep another from being used', { skip }, async (t) => {
+  const net = createNet(t, ['lan', 'uplink'])
+  const [first, second] = [net.host('pump', ['lan', 'uplink']), net.host('gate', ['lan', 'uplink'])]
+  second.unplug('lan')
+  const [pump, gate] = (await start(first, second)) as [Device, Device]
+  const { interfaces } = await pump.said('status', ({ heardAddresses }) => heardAddresses === 2)
+  t.same(interfaces, ['lan', 'uplink'])
+  t.match((await pump.said('opened')).address, /^10\.77\.2\.2$|%uplink$/)
+  second.plug('lan')
+  await pump.said('status', ({ heardAddresses, heardDevices }) => heardAddresses === 4 && heardDevices === 1)
+  second.unplug('uplink')
+  const pulled = Date.now()
+  const other = await pump.said(
+    'opened',
+    ({ address }) => /^10\.77\.1\.2$|%lan$/.test(address ?? ''),
+    0,
+    30_000,
+  )
+  await pump.said('acked', ({ link }) => link === other.link, 0, 30_000)
+  t.comment(`over the other interface after ${Date.now() - pulled} ms`)
+  await end(t, net, [pump, gate])
 })

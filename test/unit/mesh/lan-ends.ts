@@ -2,6 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import type { EventFields, Level } from '@fieldwhisper/host'
 import { Links, type LinkEvents, type LinkInfo, type LinksOptions, type LinkTarget } from '@fieldwhisper/mesh'
+import { until } from '../../support/until.js'
 
 /** Deadlines short enough for a test and long enough for a busy machine. */
 export const QUICK = {
@@ -180,16 +181,8 @@ export async function wire(
   }
 }
 
-/** Waits until something that no event tells of has become true. */
-export async function eventually(holds: () => boolean, deadlineMs = 5_000): Promise<void> {
-  const end = performance.now() + deadlineMs
-  while (!holds()) {
-    if (performance.now() > end) throw new Error(`not within ${deadlineMs} ms: ${holds.toString()}`)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-}
-
 /** Waits until this process has no socket left; a closed handle is freed a moment after its close event. */
 export async function nothingOpen(): Promise<void> {
-  await eventually(() => !process.getActiveResourcesInfo().some((what) => /TCP|UDP/.test(what)))
+  const open = (): boolean => process.getActiveResourcesInfo().some((what) => /TCP|UDP/.test(what))
+  await until(() => !open(), { withinMs: 2_000, what: 'every socket to be closed' })
 }

@@ -7,7 +7,7 @@ import {
   type LinkTarget,
   type NeighbourEffect,
 } from '@fieldwhisper/mesh'
-import { randomFrom } from './lan-random.js'
+import { seededRandom } from '../../support/seeded-random.js'
 
 const { ROTATION_MS, DIAL_BUDGET_MS, HEARD_EXPIRY_MS, HEARD_MAX, DIAL_BURST } = lanConstants
 
@@ -29,7 +29,7 @@ class Device {
   #link = 0
 
   constructor({ role = 'agent', peers = [], remembered = [], seed = 1 }: Setup = {}) {
-    this.neighbours = new Neighbours({ role, peers, remembered, now: this.now, random: randomFrom(seed) })
+    this.neighbours = new Neighbours({ role, peers, remembered, now: this.now, random: seededRandom(seed) })
   }
 
   step(event: Parameters<Neighbours['step']>[0]): NeighbourEffect[] {

@@ -6,7 +6,7 @@ import { Site, distribution, foundTimes, type SiteOptions } from './lan-site.js'
  * eight links; the gateway's worker takes ten handshakes a second (a slow Raspberry Pi).
  */
 
-const SEEDS = [1, 2, 3, 4, 5]
+const SEEDS = [1, 2, 3]
 
 function times(options: Partial<SiteOptions>, untilMs = 120_000): { times: number[]; sites: Site[] } {
   const sites = SEEDS.map((seed) => new Site({ agents: 50, seed, ...options }))
@@ -17,7 +17,7 @@ function times(options: Partial<SiteOptions>, untilMs = 120_000): { times: numbe
 void t.test('fifty agents all find the gateway within a minute, on every seed', async (t) => {
   const { times: found, sites } = times({})
   t.comment(distribution(found))
-  t.equal(found.length, 250)
+  t.equal(found.length, 150)
   t.ok(found.at(-1)! < 60, `the last after ${found.at(-1)} s`)
   for (const agent of sites.flatMap((site) => site.agents)) {
     if (agent.mostOutgoing > 8) t.fail(`agent ${agent.index} had ${agent.mostOutgoing} outgoing links`)

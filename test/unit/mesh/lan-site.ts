@@ -1,6 +1,6 @@
 import { Neighbours, type NeighbourEffect, type NeighbourEvent, type LinkTarget } from '@fieldwhisper/mesh'
 
-import { chanceFrom, randomFrom } from './lan-random.js'
+import { seededRandom } from '../../support/seeded-random.js'
 
 /*
  * A LAN on virtual time: every device runs the real Neighbours; this stands for the beacons, the links and the sealed
@@ -51,7 +51,8 @@ export class Site {
 
   constructor(options: SiteOptions) {
     this.#options = options
-    this.chance = chanceFrom(options.seed)
+    const bytes = seededRandom(options.seed)
+    this.chance = () => Buffer.from(bytes(4)).readUInt32BE() / 2 ** 32
     for (let index = 0; index <= options.agents; index++) {
       const targets = Array.from({ length: options.addresses ?? 1 }, (_, i) => ({
         address: i === 0 ? `10.0.0.${index + 1}` : `fe80::${index + 1}%eth0`,
@@ -95,7 +96,7 @@ export class Site {
   }
 
   #start(device: Device): void {
-    const random = randomFrom(this.chance() * 2 ** 32)
+    const random = seededRandom(this.#options.seed * 1_000 + device.index)
     device.neighbours = new Neighbours({
       role: device.role,
       peers: [],

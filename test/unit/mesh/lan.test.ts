@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
 import { createSocket } from 'node:dgram'
 import { createLan, type Lan, type LanOptions, type LinkInfo, type LinkTarget } from '@fieldwhisper/mesh'
-import { Inbox, eventually, nothingOpen } from './lan-ends.js'
-import { randomFrom } from './lan-random.js'
+import { seededRandom } from '../../support/seeded-random.js'
+import { until } from '../../support/until.js'
+import { Inbox, nothingOpen } from './lan-ends.js'
 
 type Event =
   | { readonly type: 'opened'; readonly link: LinkInfo }
@@ -45,7 +46,7 @@ class Device {
         remember: (targets) => push({ type: 'remember', targets }),
       },
       reporter: { event: (_level, code) => this.codes.push(code) },
-      random: randomFrom(++seed),
+      random: seededRandom(++seed),
       clock: { monoMs: () => performance.now() },
       ...options,
     })
@@ -157,12 +158,16 @@ void t.test('a paused owner is not handed packets until it resumes', async (t) =
   await gateway.first('opened')
   gateway.lan.setPaused(true)
   let taken = 0
-  await eventually(() => !agent.lan.send(link.id, new Uint8Array(16_384)) || ++taken > 2_000)
+  await until(() => !agent.lan.send(link.id, new Uint8Array(16_384)) || ++taken > 2_000, {
+    withinMs: 30_000,
+    everyMs: 1,
+    what: 'the sender to be held back',
+  })
   t.ok(taken <= 2_000, 'TCP holds the sender back')
-  const handed = gateway.inbox.all.filter(({ type }) => type === 'packet').length
-  t.ok(handed <= 8, `${handed} packets were read already`)
+  const handed = (): number => gateway.inbox.all.filter(({ type }) => type === 'packet').length
+  t.ok(handed() <= 8, `${handed()} packets were read already`)
   gateway.lan.setPaused(false)
-  await eventually(() => gateway.inbox.all.filter(({ type }) => type === 'packet').length >= taken)
+  await until(() => handed() >= taken, { withinMs: 10_000, what: 'all of them' })
 })
 
 void t.test('peers that cannot be read or are too many are refused before anything is opened', async (t) => {
