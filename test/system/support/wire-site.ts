@@ -47,7 +47,8 @@ export class WireSite {
     this.#token = relay.token
     this.#mqtt = mqtt
     mqtt.on('message', (topic, payload, { retain }) => {
-      if (!retain && topic.endsWith(`/${name}`))
+      // An empty message removes what was retained, as for a revoked agent.
+      if (!retain && payload.length > 0 && topic.endsWith(`/${name}`))
         this.published.push(JSON.parse(payload.toString()) as WireSite['published'][0])
     })
   }
