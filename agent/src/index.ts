@@ -1,1 +1,5 @@
-export {}
+export { Agent, type AgentOptions } from './app.js'
+export { AgentError } from './errors.js'
+export { type AgentStatus } from './status.js'
+export { loadAgentConfig } from './config/load.js'
+export { agentConfigSchema, type AgentConfig } from './config/schema.js'

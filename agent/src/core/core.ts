@@ -253,6 +253,8 @@ export class AgentCore {
     if (!this.#failures.mayTry(sender, now)) return
     const opened = session.down.open(header, packet)
     if (opened.outcome === 'failed') this.#failures.failed(sender, now)
+    // The copy that came second says that its path works, and no more.
+    if (opened.outcome === 'duplicate') out.push({ type: 'heard', path, ack: 'relay' in path, acked: 0 })
     if (opened.outcome !== 'opened') return
     let messages: DownMessage[]
     try {

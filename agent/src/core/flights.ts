@@ -13,6 +13,8 @@ export interface Flight {
   readonly stream: string
 }
 
+const NOTHING: ReadonlyMap<number, Flight> = new Map<number, Flight>()
+
 /** Batches in flight, by stream and number, by packet and by session. */
 export class Flights {
   readonly #byStream = new Map<string, Map<number, Flight>>()
@@ -70,7 +72,8 @@ export class Flights {
   acknowledged(streams: readonly StreamAck[]): Flight[] {
     const done: Flight[] = []
     for (const { stream, through, ranges } of streams) {
-      for (const [number, flight] of this.#byStream.get(hex(stream)) ?? []) {
+      const numbers: ReadonlyMap<number, Flight> = this.#byStream.get(hex(stream)) ?? NOTHING
+      for (const [number, flight] of numbers) {
         if (number < through || ranges.some(({ from, to }) => number >= from && number < to))
           done.push(flight)
       }

@@ -7,7 +7,7 @@ import {
   type Random,
 } from '@fieldwhisper/protocol'
 import type { BatchPlace, HeldBatch } from '../spool/index.js'
-import { Composer } from './composer.js'
+import type { Composer } from './composer.js'
 import {
   BACKLOG_BURST,
   BACKLOG_PER_SECOND,
