@@ -40,10 +40,10 @@ export class Flights {
 
   add(flight: Flight): void {
     let numbers = this.#byStream.get(flight.stream)
-    if (!numbers) this.#byStream.set(flight.stream, (numbers = new Map()))
+    if (!numbers) this.#byStream.set(flight.stream, (numbers = new Map<number, Flight>()))
     numbers.set(flight.place.number, flight)
     let flights = this.#bySession.get(flight.session)
-    if (!flights) this.#bySession.set(flight.session, (flights = new Set()))
+    if (!flights) this.#bySession.set(flight.session, (flights = new Set<Flight>()))
     flights.add(flight)
   }
 
