@@ -1,5 +1,5 @@
 import { concat, equalBytes, wipe } from '../bytes.js'
-import { KEM_SEED_BYTES, KEY_BYTES } from '../constants.js'
+import { KEM_SEED_BYTES } from '../constants.js'
 import { expectLength, ProtocolError } from '../errors.js'
 import { verifyAgentCertificate, type AgentCertificate } from '../identity/certificate.js'
 import { parseRecord, type PrekeyRecord } from '../identity/record.js'
@@ -91,7 +91,6 @@ function openBox1(
   if (record.role !== recordRoleOf(box.kind)) return undefined
   const certificate = box.kind === 'join' ? undefined : verifyAgentCertificate(record.siteKey, box.identity)
   const agentKey = certificate?.agentKey ?? box.identity
-  if (agentKey.length !== KEY_BYTES) return undefined
   if (!crypto.verify(agentKey, agentSignatureBytes(t1, rest), signature)) return undefined
   const { kind, continuity, siteRevision } = box
   return { kind, agentKey, ...(certificate && { certificate }), continuity, siteRevision, t1, ck }

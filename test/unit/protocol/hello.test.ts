@@ -316,6 +316,7 @@ void t.test('a hello made for one address is not opened at another', (t) => {
   const again = knock(moved.subarray(0, -20), request.knock.id, request.knock.key)
   t.ok(checkKnock(parseHello(again), request.knock.key))
   t.equal(openHello(again, prekeys.join), undefined)
+  t.equal(openHello(forged('join', { address: random(16) }), prekeys.join), undefined, 'by its maker')
   t.end()
 })
 

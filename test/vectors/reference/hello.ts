@@ -51,13 +51,15 @@ export interface Hello {
   readonly nonce: Bytes
   readonly ephemeralSecret: Bytes
   readonly coins: Bytes
+  /** Sends it elsewhere than the record says. */
+  readonly address?: Bytes
   /** Alters box1 before it is sealed, for hellos that no honest agent makes. */
   readonly forge?: (box1: Bytes) => Bytes
 }
 
 export function sealHello(hello: Hello): { packet: Bytes; session: Session } {
   const record = readRecord(hello.record)
-  const head = header('hello', record.address, hello.nonce)
+  const head = header('hello', hello.address ?? record.address, hello.nonce)
   const EA = x25519Public(hello.ephemeralSecret)
   const { ciphertext, secret } = encapsulate(record.kemKey, hello.coins)
   const t1 = transcript(hello.record, record, head, EA, ciphertext)
