@@ -1,4 +1,4 @@
-import { INBOUND_PER_ADDRESS, STRANGER_CHANCE_MS } from './constants.js'
+import { INBOUND_PER_ADDRESS, INBOUND_SHARE_PER_ADDRESS, STRANGER_CHANCE_MS } from './constants.js'
 
 /** What admission knows of an inbound link. */
 export interface InboundLink {
@@ -15,8 +15,9 @@ export type Admission = { readonly accept: true; readonly evict?: number } | { r
 
 /**
  * May one more link come in? Half of the places are kept for links that delivered something that opened, so that
- * strangers cannot lock out those who are known; of strangers one address has 4 places, and whoever had a minute
- * without delivering anything makes room for the next. Useful links are never closed for others.
+ * strangers cannot lock out those who are known; one address has 4 places for links that delivered nothing (and a
+ * sixteenth of all in any case), and whoever had a minute without delivering anything makes room for the next. Useful
+ * links are never closed for others.
  */
 export function admit(
   inbound: Iterable<InboundLink>,
@@ -27,15 +28,20 @@ export function admit(
   let total = 0
   let strangers = 0
   let atAddress = 0
+  let strangersAtAddress = 0
   let oldest: InboundLink | undefined
   for (const link of inbound) {
+    const same = !link.local && link.address === comer.address
     total++
+    if (same) atAddress++
     if (link.useful) continue
     strangers++
-    if (!link.local && link.address === comer.address) atAddress++
+    if (same) strangersAtAddress++
     if (oldest === undefined || link.since < oldest.since) oldest = link
   }
-  if (!comer.local && atAddress >= INBOUND_PER_ADDRESS) return { accept: false }
+  const most = Math.max(INBOUND_PER_ADDRESS, limit * INBOUND_SHARE_PER_ADDRESS)
+  if (!comer.local && (strangersAtAddress >= INBOUND_PER_ADDRESS || atAddress >= most))
+    return { accept: false }
   if (total < limit && strangers < Math.ceil(limit / 2)) return { accept: true }
   if (oldest !== undefined && now - oldest.since >= STRANGER_CHANCE_MS)
     return { accept: true, evict: oldest.id }

@@ -130,7 +130,11 @@ export class BeaconSocket {
   }
 
   #look(): void {
-    this.#table = (this.#options.listInterfaces ?? networkInterfaces)()
+    try {
+      this.#table = (this.#options.listInterfaces ?? networkInterfaces)()
+    } catch {
+      // The system has no handle left to ask with: what was seen last still holds.
+    }
     const interfaces = chooseInterfaces(this.#table, this.#options)
     const before = this.#interfaces.map((one) => one.signature).join('; ')
     const changed = interfaces.map((one) => one.signature).join('; ') !== before

@@ -109,6 +109,11 @@ export const AGENT_INBOUND = 64
 export const GATEWAY_INBOUND = 1_024
 /** Links from one foreign address that have delivered nothing that opened. */
 export const INBOUND_PER_ADDRESS = 4
+/**
+ * Of all inbound places one foreign address may have this share, however useful its links: 64 on a gateway (devices behind
+ * one address translation), 4 on an agent. Raised, one hostile device of the site can lock out the others.
+ */
+export const INBOUND_SHARE_PER_ADDRESS = 1 / 16
 /** A stranger's link has had its chance after this (a searching device offers on opening and once a minute). */
 export const STRANGER_CHANCE_MS = 60_000
 /** Bytes that wait for one link; above, `send` refuses. Raised, 1,024 slow readers cost more memory. */

@@ -14,13 +14,15 @@ export class Dialler {
   #stopped = false
 
   /** Resolves to a connected socket, or to undefined when nobody answered. Never rejects. */
-  async dial(target: LinkTarget): Promise<Socket | undefined> {
-    const address =
-      isIP(target.address) > 0 || target.address.includes('%')
-        ? target.address
-        : await this.#find(target.address)
-    if (address === undefined || this.#stopped) return undefined
-    return await this.#connect(address, target.port)
+  async dial({ address, port }: LinkTarget): Promise<Socket | undefined> {
+    try {
+      const found = isIP(address) > 0 ? address : await this.#find(address)
+      if (found === undefined || this.#stopped) return undefined
+      return await this.#connect(found, port)
+    } catch {
+      // A remembered target that is none, or a name that nobody knows.
+      return undefined
+    }
   }
 
   /** Ends what is under way; those dials resolve to undefined. */
@@ -37,7 +39,7 @@ export class Dialler {
       return found[this.#attempts++ % found.length]?.address
     })
     this.#lookups = turn.catch(() => undefined)
-    return await turn.catch(() => undefined)
+    return await turn
   }
 
   #connect(host: string, port: number): Promise<Socket | undefined> {

@@ -88,7 +88,7 @@ export interface Lan {
   ask(link: number, slot: Uint8Array): boolean
   /** Answers a question, or pushes a newer record. Addresses that brought ACKs go with it. */
   answer(link: number, record: Uint8Array): boolean
-  /** An ACK that opened came over this link. */
+  /** An ACK that opened came over this link; it is useful with that. */
   acked(link: number): void
   /** Something that came over this link opened: its place is not for strangers. */
   useful(link: number): void
@@ -195,6 +195,7 @@ class LanSide implements Lan {
   }
 
   acked(link: number): void {
+    this.#links.markUseful(link)
     this.#step({ type: 'acked', link })
   }
 

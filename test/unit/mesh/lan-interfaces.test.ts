@@ -110,14 +110,18 @@ const inbound = (count: number, more: Partial<InboundLink> = {}): InboundLink[] 
 const comer = { address: '10.9.9.9', local: false }
 
 void t.test(
-  'one address has four places for links that delivered nothing, and as many as it wants for useful ones',
+  'one address has four places for links that delivered nothing, and on a gateway more for useful ones',
   async (t) => {
     const four = inbound(4, { address: comer.address })
     t.same(admit(four.slice(1), comer, 0, 64), { accept: true })
     t.same(admit(four, comer, 0, 64), { accept: false })
     t.same(admit(four, comer, 1e9, 64), { accept: false }, 'also when they are old')
     t.same(admit(four, { address: '10.9.9.8', local: false }, 0, 64), { accept: true })
-    t.same(admit(inbound(40, { address: comer.address, useful: true }), comer, 0, 64), { accept: true })
+    const useful = (count: number): InboundLink[] => inbound(count, { address: comer.address, useful: true })
+    t.same(admit(useful(63), comer, 0, 1_024), { accept: true })
+    t.same(admit(useful(64), comer, 0, 1_024), { accept: false })
+    t.same(admit(useful(3), comer, 0, 64), { accept: true })
+    t.same(admit(useful(4), comer, 0, 64), { accept: false })
     t.same(
       admit(inbound(20, { address: '127.0.0.1', local: true }), { address: '127.0.0.1', local: true }, 0, 64),
       { accept: true },

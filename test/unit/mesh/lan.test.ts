@@ -112,7 +112,14 @@ void t.test(
       'the configuration remembers it',
     )
     t.equal(agent.lan.status().beacons, undefined)
-    const later = await new Device({ discovery: false, remembered: [gateway.target] }).start(t)
+    const later = await new Device({
+      discovery: false,
+      remembered: [
+        { address: 'fe80::1%gone0', port: 1 },
+        { address: 'no name', port: 99_999 },
+        gateway.target,
+      ],
+    }).start(t)
     t.same((await later.first('opened')).link.target, gateway.target)
   },
 )
