@@ -232,7 +232,13 @@ async function status(input: CliInput): Promise<number> {
   const reply = await askControl(stateDir, 'status')
   const found = reply && 'ok' in reply ? (reply.ok as GatewayStatus | null) : null
   if (input.options['json'])
-    print(JSON.stringify(found ?? { healthy: false, problems: ['the gateway does not run'] }, null, 2))
+    print(
+      JSON.stringify(
+        found ?? { running: false, healthy: false, problems: ['the gateway does not run'] },
+        null,
+        2,
+      ),
+    )
   else print(found ? statusText(found) : `No gateway runs on ${stateDir}. Start it: fieldwhisper-gateway run`)
   return found?.healthy ? 0 : 1
 }

@@ -21,8 +21,8 @@ void t.test(
     gatewayClock.set(-DAYS_SINCE_1970)
     agentClock.set(-DAYS_SINCE_1970)
     const gatewayProgram = gateway.spawnWith(gatewayClock.env, 'run')
-    await gateway.untilStatus<{ clock: string; mqtt: { broker: { connected: boolean } } } | null>(
-      (status) => status?.clock === 'unset' && status.mqtt.broker.connected,
+    await gateway.untilStatus<{ clock?: string; mqtt?: { broker: { connected: boolean } } | null }>(
+      ({ clock, mqtt }) => clock === 'unset' && mqtt?.broker.connected === true,
       { withinMs: 30_000, what: 'a gateway that lives in 1970' },
     )
     const agent = new Agent(

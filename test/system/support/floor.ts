@@ -48,8 +48,8 @@ export async function layFloor(
 /** Starts the gateway and waits until it publishes. */
 export async function runGateway(gateway: Gateway): Promise<Program> {
   const program = gateway.spawn('run')
-  await gateway.untilStatus<{ mqtt: { broker: { connected: boolean } } } | null>(
-    (status) => status?.mqtt.broker.connected === true,
+  await gateway.untilStatus<{ mqtt?: { broker: { connected: boolean } } | null }>(
+    ({ mqtt }) => mqtt?.broker.connected === true,
     {
       withinMs: 20_000,
       what: 'the gateway runs',

@@ -81,8 +81,17 @@ class Member {
     return json as T
   }
 
-  untilStatus<T>(accept: (status: T) => boolean, wait: { withinMs: number; what: string }): Promise<T> {
-    return untilStatus<T>(async () => ({ json: await this.status() }), accept, wait)
+  /** Waits for a status of the running program that is as wanted; until it runs there is none. */
+  untilStatus<T extends object>(
+    accept: (status: T) => boolean,
+    wait: { withinMs: number; what: string },
+  ): Promise<T> {
+    const runs = (status: T & { running?: boolean }): boolean => status.running !== false
+    return untilStatus<T>(
+      async () => ({ json: await this.status() }),
+      (status) => runs(status) && accept(status),
+      wait,
+    )
   }
 
   #where(command: string): string[] {
