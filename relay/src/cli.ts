@@ -3,16 +3,23 @@ import { join, resolve } from 'node:path'
 import { askControl, createReporter, ensureStateDir, runProgram, serveControl } from '@fieldwhisper/host'
 import type { CliInput, CliOption, CliProgram } from '@fieldwhisper/host'
 import { loadRelayConfig, parseListen } from './config.js'
+import type { RelayProgramConfig } from './config.js'
 import { startRelay } from './relay.js'
 import type { RelayStatus, RunningRelay } from './relay.js'
 import { TOKEN_FILE } from './server/token.js'
 import { VERSION } from './version.js'
 
+const DEFAULT_STATE = '.fieldwhisper/relay'
+
 const state: CliOption = {
   type: 'string',
   value: 'DIR',
-  summary: 'folder for packets and access token',
-  default: '.fieldwhisper/relay',
+  summary: `folder for packets and access token (default: that of the configuration, else ${DEFAULT_STATE})`,
+}
+const config: CliOption = {
+  type: 'string',
+  value: 'FILE',
+  summary: 'configuration in YAML; everything has a default',
 }
 
 const program: CliProgram = {
@@ -25,7 +32,7 @@ const program: CliProgram = {
       example: 'fieldwhisper-relay run --state /var/lib/fieldwhisper-relay --listen 0.0.0.0:24780',
       options: {
         state,
-        config: { type: 'string', value: 'FILE', summary: 'configuration in YAML; everything has a default' },
+        config,
         listen: { type: 'string', value: 'HOST:PORT', summary: 'instead of the configured address' },
       },
       run,
@@ -33,7 +40,7 @@ const program: CliProgram = {
     status: {
       summary: 'shows what the running relay holds; exit code 0 when it is healthy',
       example: 'fieldwhisper-relay status --state /var/lib/fieldwhisper-relay --json',
-      options: { state, json: { type: 'boolean', summary: 'one JSON object' } },
+      options: { state, config, json: { type: 'boolean', summary: 'one JSON object' } },
       run: status,
     },
   },
@@ -45,9 +52,9 @@ async function run({ options, signal }: CliInput): Promise<number> {
     process.stderr.write('error FW_USAGE: --listen needs host:port, such as 0.0.0.0:24780 or [::]:24780.\n')
     return 2
   }
-  const config = loadRelayConfig(options['config'] as string | undefined)
-  const stateDir = stateOf(options)
-  const reporter = createReporter()
+  const config = configOf(options)
+  const stateDir = stateOf(options, config)
+  const reporter = createReporter(config.log)
   ensureStateDir(stateDir, reporter)
   let relay: RunningRelay | undefined
   const handlers = { status: () => relay?.status() ?? { ok: false, version: VERSION } }
@@ -79,7 +86,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 async function status({ options }: CliInput): Promise<number> {
-  const stateDir = stateOf(options)
+  const stateDir = stateOf(options, configOf(options))
   const reply = await askControl(stateDir, 'status')
   const found = reply && 'ok' in reply ? (reply.ok as RelayStatus) : undefined
   if (options['json'] === true) {
@@ -109,8 +116,12 @@ function statusText(status: RelayStatus, tokenFile: string): string {
   return rows.map(([name, value]) => `${name!.padEnd(16)} ${value}\n`).join('')
 }
 
-function stateOf(options: CliInput['options']): string {
-  return resolve(String(options['state']))
+function configOf(options: CliInput['options']): RelayProgramConfig {
+  return loadRelayConfig(options['config'] as string | undefined)
+}
+
+function stateOf(options: CliInput['options'], config: RelayProgramConfig): string {
+  return resolve((options['state'] as string | undefined) ?? config.state ?? DEFAULT_STATE)
 }
 
 process.exitCode = await runProgram(program)

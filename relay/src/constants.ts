@@ -116,6 +116,8 @@ export const MIN_BURST_BYTES = MAX_MESSAGE_BYTES
 /** Bytes queued for a socket above which no more packets are handed over, and above which it is not read either. */
 export const HIGH_WATER_BYTES = 256 * KIB
 export const STOP_READING_BYTES = 1 * MIB
+/** Bytes queued for all sockets together; above it each socket gets a packet at a time. */
+export const MAX_OUTBOUND_BYTES = 64 * MIB
 /** Proofs checked before other connections get their turn: about 30 ms on a Pi. */
 export const PROOFS_PER_TURN = 32
 /** Fragments of one message; our clients send one. */

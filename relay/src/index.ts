@@ -1,5 +1,11 @@
-export { loadRelayConfig, parseListen, relayConfigSchema } from './config.js'
-export type { ListenAddress, RelayConfig, RelayConfigInput } from './config.js'
+export {
+  loadRelayConfig,
+  parseListen,
+  relayConfigJsonSchema,
+  relayConfigSchema,
+  relayProgramSchema,
+} from './config.js'
+export type { ListenAddress, RelayConfig, RelayConfigInput, RelayProgramConfig } from './config.js'
 export { RelayError } from './errors.js'
 export type { RelayErrorCode } from './errors.js'
 export { startRelay } from './relay.js'
@@ -18,4 +24,6 @@ export type { Deposit, DepositAnswer } from './core/mailboxes.js'
 export { TokenBucket } from './core/token-bucket.js'
 export { Admission, sourceOf } from './server/admission.js'
 export { relayNames } from './server/names.js'
+export { RelayServer } from './server/server.js'
+export type { RelayServerOptions } from './server/server.js'
 export { accessToken, tokenCheck } from './server/token.js'

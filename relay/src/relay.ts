@@ -57,6 +57,8 @@ export interface RunningRelay {
   /** SHA-256 of the TLS certificate, lower-case hexadecimal; undefined without TLS. */
   readonly fingerprint: string | undefined
   status(): RelayStatus
+  /** Drops what is beyond its time. Done every minute anyway. */
+  sweep(): void
   /** Tells the clients, writes what waits, and resolves when port and files are free. */
   stop(): Promise<void>
 }
@@ -148,7 +150,8 @@ async function assemble(
   })
   const port = await server.start()
   closing.push(() => server.stop())
-  const sweeps = setInterval(() => sweep(mailboxes, runningMs(), reporter), SWEEP_MS)
+  const sweepNow = (): void => sweep(mailboxes, runningMs(), reporter)
+  const sweeps = setInterval(sweepNow, SWEEP_MS)
   closing.push(() => clearInterval(sweeps))
 
   const shown = `${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${port}`
@@ -171,6 +174,7 @@ async function assemble(
       total_bytes: limits.totalBytes,
       used_bytes: mailboxes.counts.bytes + mailboxes.counts.packets * PACKET_OVERHEAD_BYTES,
     }),
+    sweep: sweepNow,
     stop: () =>
       (stopped ??= stop().then(() => reporter.event('info', 'FW_RELAY_STOPPED', 'The relay stopped.'))),
   }

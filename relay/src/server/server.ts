@@ -50,6 +50,7 @@ export class RelayServer {
   readonly #server: Server
   readonly #ws: WebSocketServer
   readonly #sockets = new Set<RelaySocket>()
+  readonly #outbound = { bytes: 0 }
   readonly #members = new WeakSet<IncomingMessage>()
   readonly #all: Admission
   readonly #strangers: Admission
@@ -168,6 +169,7 @@ export class RelayServer {
         nonce: systemRandom(NONCE_BYTES),
         nowMs: monoMs,
         slowMs,
+        outbound: this.#outbound,
         onClosed: () => this.#sockets.delete(relaySocket),
         onError: (error) => {
           const text = 'The relay failed while it served a connection; the connection was closed.'

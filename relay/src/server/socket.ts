@@ -1,11 +1,18 @@
 import type { WebSocket } from 'ws'
-import { CLOSING, decodeClientFrames, encodeFrame, packMessages } from '@fieldwhisper/mesh/relay-frames'
+import {
+  CLOSING,
+  decodeClientFrames,
+  encodeFrame,
+  MAX_MESSAGE_BYTES,
+  packMessages,
+} from '@fieldwhisper/mesh/relay-frames'
 import type { ClientFrame } from '@fieldwhisper/mesh/relay-frames'
 import {
   BURST_S,
   CLOSE_MS,
   HANDSHAKE_MS,
   HIGH_WATER_BYTES,
+  MAX_OUTBOUND_BYTES,
   MEMBER_BYTES_PER_S,
   MEMBER_FRAMES_PER_S,
   MIN_BURST_BYTES,
@@ -27,6 +34,8 @@ export interface SocketOptions {
   /** Monotonic milliseconds. */
   readonly nowMs: () => number
   readonly slowMs: number
+  /** What all sockets of this relay have to carry. */
+  readonly outbound: { bytes: number }
   readonly onClosed: () => void
   /** Something in the relay itself failed while it served this connection. */
   readonly onError: (error: unknown) => void
@@ -89,10 +98,11 @@ export class RelaySocket implements Link {
     if (this.#outbox.length === 0) setImmediate(() => this.#flush())
     this.#outbox.push(frame)
     this.#queuedBytes += frame.length
+    this.#options.outbound.bytes += frame.length
   }
 
   ready(): boolean {
-    return !this.#ended && !this.#closed && this.#queuedBytes + this.#sentBytes < HIGH_WATER_BYTES
+    return !this.#ended && !this.#closed && this.#outboundBytes < this.#bound(HIGH_WATER_BYTES, 1)
   }
 
   end(code: number, text: string): void {
@@ -157,7 +167,7 @@ export class RelaySocket implements Link {
     const now = this.#options.nowMs()
     try {
       for (const frame of this.#inbox) {
-        if (this.#queuedBytes + this.#sentBytes >= STOP_READING_BYTES) {
+        if (this.#outboundBytes >= this.#bound(STOP_READING_BYTES, MAX_MESSAGE_BYTES)) {
           this.#pause('answers')
           break
         }
@@ -204,9 +214,19 @@ export class RelaySocket implements Link {
     }
   }
 
+  get #outboundBytes(): number {
+    return this.#queuedBytes + this.#sentBytes
+  }
+
+  /** While all sockets together have too much to carry, each gets only a little. */
+  #bound(normal: number, scarce: number): number {
+    return this.#options.outbound.bytes < MAX_OUTBOUND_BYTES ? normal : scarce
+  }
+
   #sent(bytes: number): void {
-    this.#sentBytes -= bytes
     if (this.#closed) return
+    this.#sentBytes -= bytes
+    this.#options.outbound.bytes -= bytes
     this.#movedMs = this.#options.nowMs()
     if (this.#pauses.has('answers') && this.ready()) this.#resume('answers')
     if (this.ready()) this.#conversation.drained()
@@ -217,6 +237,7 @@ export class RelaySocket implements Link {
     this.#closed = true
     this.#inbox = []
     this.#outbox = []
+    this.#options.outbound.bytes -= this.#outboundBytes
     this.#conversation.closed()
     this.#options.onClosed()
     this.#gone()

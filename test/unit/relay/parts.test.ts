@@ -3,16 +3,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import {
-  accessToken,
-  Admission,
-  loadRelayConfig,
-  parseListen,
-  relayNames,
-  sourceOf,
-  tokenCheck,
-  TokenBucket,
-} from '@fieldwhisper/relay'
+import { accessToken, Admission, relayNames, sourceOf, tokenCheck, TokenBucket } from '@fieldwhisper/relay'
 import { temporaryFolder } from '../../support/folder.js'
 
 t.test('a bucket gives its burst at once and its rate for ever, whatever the order of the calls', (t) => {
@@ -123,39 +114,5 @@ t.test('the access token is made once, for its owner alone, and checked whole', 
   t.throws(() => accessToken(dir), { name: 'RelayError', code: 'FW_RELAY_TOKEN_INVALID' })
   t.equal(readFileSync(join(dir, 'access-token'), 'utf8'), 'short\n', 'and is left for the operator')
   t.throws(() => accessToken(dir, 'with a space in it'), { code: 'FW_RELAY_TOKEN_INVALID' })
-  t.end()
-})
-
-t.test('a listen address is host and port', (t) => {
-  t.same(parseListen('0.0.0.0:24780'), { host: '0.0.0.0', port: 24_780 })
-  t.same(parseListen('[::]:0'), { host: '::', port: 0 })
-  for (const wrong of ['', '24780', ':24780', '::1:24780', 'host:65536', 'host:', '[zz]:1'])
-    t.equal(parseListen(wrong), undefined, wrong)
-  t.end()
-})
-
-t.test('a relay needs no configuration, and says what is wrong with one', (t) => {
-  t.match(loadRelayConfig(), {
-    listen: { host: '0.0.0.0', port: 24_780 },
-    open: true,
-    limits: { total: 1024 ** 3 },
-  })
-  const dir = temporaryFolder(t)
-  const file = join(dir, 'relay.yaml')
-  writeFileSync(
-    file,
-    'listen: "[::]:1"\nopen: false\ntls: { cert: cert.pem, key: /etc/key.pem }\nlimits: { packet_ttl: 1d }\n',
-  )
-  t.match(loadRelayConfig(file), {
-    listen: { host: '::', port: 1 },
-    open: false,
-    tls: { cert: join(dir, 'cert.pem'), key: '/etc/key.pem' },
-    limits: { packet_ttl: 86_400_000, mailboxes: 65_536 },
-  })
-  writeFileSync(file, 'opne: true\nlimits:\n  total: 7\n')
-  t.throws(() => loadRelayConfig(file), {
-    code: 'FW_CONFIG_INVALID',
-    message: /relay\.yaml:3:3 limits\.total: [\s\S]*relay\.yaml:1:1 opne: .*did you mean "open"/,
-  })
   t.end()
 })
