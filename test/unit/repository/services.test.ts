@@ -11,7 +11,7 @@ function settings(unit: string): Map<string, string> {
 for (const program of programs) {
   void t.test(`the service of the ${program} starts the program that this repository has`, (t) => {
     const unit = settings(read(`deploy/fieldwhisper-${program}.service`))
-    const [, , bin = '', command] = (unit.get('ExecStart') ?? '').split(' ')
+    const [, bin = '', command] = (unit.get('ExecStart') ?? '').split(' ')
     const path = bin.replace('/opt/fieldwhisper/', '')
     t.equal(path, `${program}/${manifest(program).bin?.[`fieldwhisper-${program}`]?.replace('./', '') ?? ''}`)
     t.ok(exists(path), path)
