@@ -94,14 +94,22 @@ export class Gateway {
     try {
       await this.#open()
     } catch (error) {
-      await this.stop()
+      await this.stop().catch(() => undefined)
       throw error
     }
   }
 
   /** In the reverse order of the start; what is opened is committed first. */
   async stop(): Promise<void> {
-    for (const close of this.#closing.splice(0).reverse()) await close()
+    const failures: unknown[] = []
+    for (const close of this.#closing.splice(0).reverse()) {
+      try {
+        await close()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw asError(failures[0])
   }
 
   status(): GatewayStatus {
@@ -174,7 +182,7 @@ export class Gateway {
     const relays = new Relays(slot, {
       reporter,
       onPacket: (relay, packet) => core.packet({ via: 'relay', id: relay }, packet),
-      onRecord: (record) => core.ownRecord(record),
+      onRecord: (relay, record) => core.ownRecord({ via: 'relay', id: relay }, record),
     })
     this.#relays = relays
     let newest: Uint8Array | undefined
@@ -182,6 +190,7 @@ export class Gateway {
       send: (link, packet) => this.#lan?.send(link, packet) ?? false,
       deposit: (packet) => relays.deposit(packet),
       discard: (relay, address, hash) => relays.discard(relay, address, hash),
+      renew: (relay) => relays.renew(relay),
       hold: (key) => relays.hold(key),
       release: (key) => relays.release(key),
       publish: (record) => {
@@ -218,7 +227,7 @@ export class Gateway {
     }, TICK_MS)
     this.#closing.push(async () => {
       clearInterval(ticker)
-      await core.settled()
+      await core.stop()
     })
     this.#closing.push(() => relays.stop())
     await relays.use(this.#usedRelays())
@@ -247,7 +256,7 @@ export class Gateway {
           const record = newest()
           if (record && equalBytes(asked, slot)) this.#lan?.answer(link, record)
         },
-        record: (_link, record) => core.ownRecord(record),
+        record: (link, record) => void core.ownRecord({ via: 'link', id: link }, record),
         closed: (link) => core.linkClosed(link),
         remember: (targets) => remembered.save(targets),
       },

@@ -154,6 +154,7 @@ function nobody(reporter: ProgramReporter): Ports {
     send: () => false,
     deposit: nothing,
     discard: nothing,
+    renew: nothing,
     hold: nothing,
     release: nothing,
     publish: nothing,

@@ -1,12 +1,16 @@
 import { createRelayClient, type RelayClient } from '@fieldwhisper/mesh'
-import { equalBytes, hex, type AddressKey, type RelayInfo } from '@fieldwhisper/protocol'
+import { STATUS } from '@fieldwhisper/mesh/relay-frames'
+import { equalBytes, hex, parseRecord, type AddressKey, type RelayInfo } from '@fieldwhisper/protocol'
 import type { Reporter } from '@fieldwhisper/host'
+
+/** Deletions that a busy socket did not take are tried again after so long. */
+const DELETE_AGAIN_MS = 1_000
 
 export interface RelaysOptions {
   readonly reporter: Reporter
   readonly onPacket: (relay: number, packet: Uint8Array) => void
-  /** A relay showed what its directory holds in this site's slot. */
-  readonly onRecord: (record: Uint8Array) => void
+  /** A relay showed what its directory holds in this site's slot. Once it resolves that record may be overwritten. */
+  readonly onRecord: (relay: number, record: Uint8Array) => Promise<void>
 }
 
 export interface RelayState {
@@ -19,20 +23,31 @@ interface Connected {
   readonly client: RelayClient
   /** Hashes to delete, by address, collected for one event-loop turn. */
   readonly deletes: Map<string, { readonly address: Uint8Array; readonly hashes: Uint8Array[] }>
-  /** The slot was looked at on this connection: publishing may not overwrite a record that shows a restore. */
-  looked: boolean
+  deleting: NodeJS.Timeout | NodeJS.Immediate | undefined
+  state: ConnectionState
 }
+
+/** What was found out and done on one connection. */
+interface ConnectionState {
+  /** The slot was looked at: publishing may not overwrite a record that shows a restore. */
+  looked: boolean
+  /** The newest doorbell whose mailbox is there: an agent that reads its record finds it open. */
+  doorbell: string | undefined
+  published: Uint8Array | undefined
+}
+
+const NOTHING_YET = { looked: false, doorbell: undefined, published: undefined } as const
 
 /**
  * The gateway at its relays: every mailbox it holds is held at each of them, every packet deposited at each, and the newest
- * prekey record published at each, after looking whether a newer one of its own is there.
+ * prekey record published at each: after looking whether a newer one of its own is there, and once its doorbell is open.
  */
 export class Relays {
   readonly #options: RelaysOptions
   readonly #relays = new Map<number, Connected>()
   readonly #held = new Map<string, AddressKey>()
   readonly #slot: AddressKey
-  #record: Uint8Array | undefined
+  #record: { readonly bytes: Uint8Array; readonly doorbell: string } | undefined
   #nextId = 0
 
   constructor(slot: AddressKey, options: RelaysOptions) {
@@ -78,15 +93,24 @@ export class Relays {
   discard(relay: number, address: Uint8Array, hash: Uint8Array): void {
     const connected = this.#relays.get(relay)
     if (!connected) return
-    if (connected.deletes.size === 0) setImmediate(() => this.#flushDeletes(connected))
     const name = hex(address)
     const entry = connected.deletes.get(name)
     if (entry) entry.hashes.push(hash)
     else connected.deletes.set(name, { address, hashes: [hash] })
+    connected.deleting ??= setImmediate(() => this.#flushDeletes(connected))
   }
 
-  publish(record: Uint8Array): void {
-    this.#record = record
+  /** A new connection: the relay hands over again what was not deleted. */
+  renew(relay: number): void {
+    const connected = this.#relays.get(relay)
+    if (!connected) return
+    void connected.client.stop().then(() => {
+      if (this.#relays.get(relay) === connected) connected.client.start()
+    })
+  }
+
+  publish(bytes: Uint8Array): void {
+    this.#record = { bytes, doorbell: hex(parseRecord(bytes).address) }
     for (const connected of this.#relays.values()) this.#publishAt(connected)
   }
 
@@ -101,29 +125,58 @@ export class Relays {
       ...info,
       reporter,
       onConnected: () => {
-        connected.looked = false
+        connected.state = { ...NOTHING_YET }
         client.lookup(this.#slot.address)
+      },
+      onDisconnected: () => connected.deletes.clear(),
+      onProved: (address, status) => {
+        if (status !== STATUS.done || hex(address) !== this.#record?.doorbell) return
+        connected.state.doorbell = this.#record.doorbell
+        this.#publishAt(connected)
       },
       onPacket: (packet) => onPacket(id, new Uint8Array(packet)),
       onRecord: (slot, record) => {
         if (!equalBytes(slot, this.#slot.address)) return
-        if (record) onRecord(new Uint8Array(record))
-        connected.looked = true
-        this.#publishAt(connected)
+        const shown = record ? onRecord(id, new Uint8Array(record)) : Promise.resolve()
+        const { state } = connected
+        void shown.then(() => {
+          state.looked = true
+          this.#publishAt(connected)
+        })
       },
     })
-    const connected: Connected = { info, client, deletes: new Map(), looked: false }
+    const connected: Connected = {
+      info,
+      client,
+      deletes: new Map(),
+      deleting: undefined,
+      state: { ...NOTHING_YET },
+    }
     for (const key of this.#held.values()) client.prove(key, { create: true, subscribe: true })
     this.#relays.set(id, connected)
     client.start()
   }
 
-  #publishAt({ client, looked }: Connected): void {
-    if (looked && this.#record) void client.publish(this.#slot, this.#record)
+  #publishAt({ client, state }: Connected): void {
+    const record = this.#record
+    if (!record || !state.looked || state.doorbell !== record.doorbell || state.published === record.bytes)
+      return
+    state.published = record.bytes
+    void client.publish(this.#slot, record.bytes).then(({ status }) => {
+      // Tried again when the record is published the next time.
+      if (status !== 'done') state.published = undefined
+    })
   }
 
-  #flushDeletes({ client, deletes }: Connected): void {
-    for (const { address, hashes } of deletes.values()) client.deleteFrom(address, hashes)
-    deletes.clear()
+  #flushDeletes(connected: Connected): void {
+    const { client, deletes } = connected
+    connected.deleting = undefined
+    for (const [name, { address, hashes }] of deletes) {
+      if (client.deleteFrom(address, hashes)) deletes.delete(name)
+      // Not deleted means not handed over again: a relay waits for it before it gives more.
+      else if (!client.connected) deletes.clear()
+    }
+    if (deletes.size > 0)
+      connected.deleting = setTimeout(() => this.#flushDeletes(connected), DELETE_AGAIN_MS).unref()
   }
 }

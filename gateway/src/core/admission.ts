@@ -11,11 +11,13 @@ import {
   type RefusalCode,
 } from '@fieldwhisper/protocol'
 import type { Agent, Agents } from './agents.js'
-import { MAX_REFUSALS_KEPT, REFUSAL_INTERVAL_MS } from './constants.js'
+import { MAX_REFUSALS_KEPT, MAX_REVISION_JUMP, REFUSAL_INTERVAL_MS, REPEAT_ANSWER_MS } from './constants.js'
 import type { PendingHello } from './door.js'
 import type { InviteRecord, Invites } from './invites.js'
 import type { Ledger } from './ledger.js'
+import { Losses } from './losses.js'
 import type { Meta } from './meta.js'
+import type { News } from './news.js'
 import type { HelloResult, Ports } from './ports.js'
 import type { Prekeys } from './prekeys.js'
 import { beginSession, reserve, type Session } from './session.js'
@@ -36,6 +38,7 @@ interface Parts {
   readonly invites: Invites
   readonly ledger: Ledger
   readonly meta: Meta
+  readonly news: News
   readonly ports: Ports
   readonly prekeys: Prekeys
   readonly sessions: Sessions
@@ -49,7 +52,11 @@ interface Parts {
  */
 export class Admission {
   readonly #parts: Parts
-  readonly #refusals = new Map<string, Uint8Array>()
+  /** By agent key: the last refusal. */
+  readonly #refusals = new Map<
+    string,
+    { readonly hello: string; readonly at: number; readonly packet: Uint8Array }
+  >()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -68,7 +75,7 @@ export class Admission {
       this.#refuse(turn, pending, opened, SealingDirection.begin(finished.session.down), verdict)
       return undefined
     }
-    this.#noteNewer(turn, pending, opened)
+    this.#noteNewer(turn, pending, opened, verdict)
     const session = this.#begin(turn, pending, opened, finished.session, result)
     return { session, agent: verdict, content: finished.content }
   }
@@ -115,36 +122,34 @@ export class Admission {
   }
 
   #judgeMember(turn: Turn, opened: OpenedHello): Agent | RefusalCode {
-    const { agents, ports } = this.#parts
+    const { agents, news } = this.#parts
     const known = agents.find(opened.agentKey)
     if (known) return known.status === 'revoked' ? 'revoked' : known
     // Its certificate is this site's and it proved K: the registry is older than the agent.
-    const { name } = opened.certificate!
-    const agent = agents.add(turn, opened.agentKey, agents.named(name) ? `${name}-2` : name, 0, 'active')
+    const name = agents.freeName(opened.certificate!.name)
+    const agent = agents.add(turn, opened.agentKey, name, 0, 'active')
     agent.confirmed = true
-    agents.save(turn, agent)
     const text = `${agent.name} has a valid certificate and was not in the registry: it is admitted again; revoke it if that is wrong`
-    ports.report('warn', 'FW_AGENT_READMITTED', text, { agent: agent.name })
+    news.report(agent, 'warn', 'FW_AGENT_READMITTED', text)
     return agent
   }
 
   /** Ends a device: its sessions, and its declared but missing readings are told under its name. */
   revoke(turn: Turn, agent: Agent, replaced: boolean): void {
-    const { agents, sessions, ledger, ports, meta } = this.#parts
+    const { agents, sessions, ledger, ports, meta, news } = this.#parts
     agent.status = 'revoked'
-    const missing = ledger.missing(agent.key)
-    agent.lost += missing
     agents.save(turn, agent)
     sessions.endAll(turn, agent.key)
-    meta.counters.siteRevision++
     meta.counters.epoch++
-    meta.save(turn)
+    meta.revise(turn)
     agents.oweNotice(turn, agents.all())
+    const missing = ledger.missing(agent.key)
+    const losses = new Losses()
+    losses.add('revoked', { batches: missing })
+    losses.tell(turn, agent, news)
     turn.then(() => ports.agentGone(agent.id))
     const why = replaced ? 'is replaced by a new device' : 'is revoked'
-    turn.then(() =>
-      ports.report('info', 'FW_AGENT_REVOKED', `${agent.name} ${why}`, { agent: agent.name, missing }),
-    )
+    turn.then(() => news.report(agent, 'info', 'FW_AGENT_REVOKED', `${agent.name} ${why}`, { missing }))
   }
 
   #begin(
@@ -156,6 +161,7 @@ export class Admission {
   ): Session {
     const { sessions, prekeys, meta } = this.#parts
     const { predecessor, prekey, hash, oneTime } = pending
+    const successorAddress = successor(secrets.resumption).addressKey.address
     // Beginning on a session's successor says that the agent keeps that session.
     if (predecessor) sessions.confirm(turn, predecessor)
     const session = beginSession(turn, secrets, {
@@ -163,37 +169,44 @@ export class Admission {
       order: meta.next(turn, 'nextSessionOrder'),
       kind: opened.kind,
       ...(predecessor && { parent: predecessor.name }),
-      prekey: prekey.number,
     })
     sessions.add(turn, session)
     reserve(turn, session, 1)
     prekeys.rememberHello(turn, prekey, hash, session.id)
-    const address = successorAddress(secrets.resumption)
-    const next = prekeys.addOneTime(turn, address, oneTime, result)
+    const next = prekeys.addOneTime(turn, successorAddress, oneTime, result)
     sessions.setSuccession(turn, session, secrets.resumption, next.number)
     return session
   }
 
-  /** An agent that has heard of more than this gateway remembers: the gateway was restored, and takes over what it is shown. */
-  #noteNewer(turn: Turn, { knockId, predecessor }: PendingHello, { siteRevision }: OpenedHello): void {
-    const { meta, ports } = this.#parts
-    const { counters } = meta
+  /**
+   * An agent that has heard of more than this gateway remembers: the gateway was restored, and takes over what it is shown. Any
+   * agent may say so, so its name is said, and a claim that no site comes to is passed over.
+   */
+  #noteNewer(
+    turn: Turn,
+    { knockId, predecessor }: PendingHello,
+    { siteRevision }: OpenedHello,
+    agent: Agent,
+  ): void {
+    const { counters } = this.#parts.meta
     const epoch = predecessor || knockId >= INVITE_ID_BIT ? 0 : knockId
-    if (siteRevision <= counters.siteRevision && epoch <= counters.epoch) return
-    counters.siteRevision = Math.max(counters.siteRevision, siteRevision)
+    const newer =
+      siteRevision > counters.siteRevision && siteRevision - counters.siteRevision <= MAX_REVISION_JUMP
+    if (!newer && epoch <= counters.epoch) return
+    if (newer) counters.siteRevision = siteRevision
     counters.epoch = Math.max(counters.epoch, epoch)
     counters.restores = Math.max(1, counters.restores)
-    meta.save(turn)
+    this.#parts.meta.save(turn)
     this.#parts.invites.closeAll(turn)
     const text =
       'an agent knows of later changes than this gateway: it was restored from a backup; repeat the revocations that were made since'
-    ports.report('warn', 'FW_GATEWAY_RESTORED', text, {
+    this.#parts.news.report(agent, 'warn', 'FW_GATEWAY_RESTORED', text, {
       epoch: counters.epoch,
       revision: counters.siteRevision,
     })
   }
 
-  /** One sealed REFUSED, at most once a minute a key; the same bytes for the same hello. */
+  /** One sealed REFUSED, at most once a minute a key; the same bytes again for a copy of the same hello. */
   #refuse(
     turn: Turn,
     pending: PendingHello,
@@ -201,27 +214,21 @@ export class Admission {
     down: SealingDirection,
     code: RefusalCode,
   ): void {
-    const { ports, random, agents } = this.#parts
-    const name = hex(pending.hash)
-    let packet = this.#refusals.get(name)
-    if (!packet) {
-      const agent = agents.find(opened.agentKey)
-      if (agent?.refusedAt !== undefined && turn.now - agent.refusedAt < REFUSAL_INTERVAL_MS) return
-      if (agent) agent.refusedAt = turn.now
-      packet = down.seal(encodeMessages([{ kind: 'refused', code }]), random).packet
-      this.#refusals.set(name, packet)
-      const [oldest] = this.#refusals.keys()
-      if (this.#refusals.size > MAX_REFUSALS_KEPT && oldest !== undefined) this.#refusals.delete(oldest)
-    }
-    const answer = packet
+    const { ports, random } = this.#parts
+    const device = hex(opened.agentKey)
+    const hello = hex(pending.hash)
+    const last = this.#refusals.get(device)
+    const again = last?.hello === hello
+    if (last && turn.now - last.at < (again ? REPEAT_ANSWER_MS : REFUSAL_INTERVAL_MS)) return
+    const packet = again ? last.packet : down.seal(encodeMessages([{ kind: 'refused', code }]), random).packet
+    this.#refusals.delete(device)
+    this.#refusals.set(device, { hello, at: turn.now, packet })
+    const [oldest] = this.#refusals.keys()
+    if (this.#refusals.size > MAX_REFUSALS_KEPT && oldest !== undefined) this.#refusals.delete(oldest)
     ports.report('warn', 'FW_HELLO_REFUSED', `a device was refused: ${code}`, { code })
     turn.then(() => {
-      for (const route of pending.routes) if (route.via === 'link') ports.send(route.id, answer)
-      ports.deposit(answer)
+      for (const route of pending.routes) if (route.via === 'link') ports.send(route.id, packet)
+      ports.deposit(packet)
     })
   }
-}
-
-function successorAddress(resumption: Uint8Array): Uint8Array {
-  return successor(resumption).addressKey.address
 }

@@ -1,11 +1,9 @@
 import {
-  asArray,
   asBool,
   asBytes,
   asFinite,
   asText,
   asUint,
-  decodeCbor,
   encodeCbor,
   hex,
   signAgentCertificate,
@@ -14,12 +12,14 @@ import {
 } from '@fieldwhisper/protocol'
 import type { Store } from '@fieldwhisper/host'
 import type { Meta } from './meta.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import type { Path } from './session.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 /** waiting: enrolled with --confirm and not yet agreed to by the operator. */
 export type AgentStatus = 'active' | 'waiting' | 'revoked'
 const STATUSES: readonly AgentStatus[] = ['active', 'waiting', 'revoked']
+const MAX_NAME_BYTES = 64
 
 /** One enrolled device. */
 export interface Agent {
@@ -39,11 +39,12 @@ export interface Agent {
   /** Counters for the operator: readings published, readings and batches known lost. */
   readings: number
   lost: number
+  /** It said that everything of streams that began before this start number is gone. */
+  lostBefore: number
   lastSeenWallMs: number
   /** In memory only. */
   clock?: ClockReport
-  lastPath?: 'lan' | 'relay'
-  refusedAt?: number
+  lastPath?: Path
 }
 
 /** The registry: who may send readings under which name. */
@@ -89,32 +90,45 @@ export class Agents {
       noticeNext: 1,
       readings: 0,
       lost: 0,
+      lostBefore: 0,
       lastSeenWallMs: 0,
     }
     this.#byId.set(agent.id, agent)
-    this.#meta.counters.siteRevision++
     this.save(turn, agent)
-    this.#meta.save(turn)
+    this.#meta.revise(turn)
     return agent
   }
 
   rename(turn: Turn, agent: Agent, name: string): void {
-    agent.name = name
     agent.certificate = this.#certify(turn, agent.key, name)
+    agent.name = name
     this.save(turn, agent)
   }
 
-  /** Every device that is not revoked is owed one more NOTICE. */
+  /** The name, or, where another device has it, the name with a number. */
+  freeName(name: string): string {
+    let free = name
+    for (let number = 2; this.named(free); number++) {
+      const ending = `-${number}`
+      free = firstBytes(name, MAX_NAME_BYTES - ending.length) + ending
+    }
+    return free
+  }
+
+  /**
+   * Every device that is not revoked is owed one more NOTICE, also one whose WELCOME is on its way: it may hold what was true
+   * before.
+   */
   oweNotice(turn: Turn, agents: readonly Agent[]): void {
     for (const agent of agents) {
-      if (agent.status === 'revoked' || !agent.confirmed) continue
+      if (agent.status === 'revoked') continue
       agent.noticeNext++
       this.save(turn, agent)
     }
   }
 
   save(turn: Turn, agent: Agent): void {
-    turn.put(TABLE.agents, agent.key, encode(agent))
+    turn.put(TABLE.agents, agent.key, () => encode(agent))
   }
 
   #certify(turn: Turn, agentKey: Uint8Array, name: string): Uint8Array {
@@ -136,17 +150,18 @@ function encode(agent: Agent): Uint8Array {
     agent.readings,
     agent.lost,
     agent.lastSeenWallMs,
+    agent.lostBefore,
   ])
 }
 
 function decode(key: Uint8Array, value: Uint8Array): Agent {
-  const fields = asArray(decodeCbor(value), 'agent', 11)
-  const [, name, status, certificate, inviteId, confirmed, noticeFrom, noticeNext, readings, lost, lastSeen] =
-    fields
+  const record = readRecord(value, 'agent', 12)
+  const [, name, status, certificate, inviteId, confirmed, noticeFrom, noticeNext] = record
+  const [readings, lost, lastSeen, lostBefore] = record.slice(8)
   return {
     key,
     id: hex(key),
-    name: asText(name, 'name', 1, 64),
+    name: asText(name, 'name', 1, MAX_NAME_BYTES),
     status: STATUSES[asUint(status, 'status', STATUSES.length - 1)]!,
     certificate: new Uint8Array(asBytes(certificate, 'certificate', 1, 256)),
     inviteId: asUint(inviteId, 'invite'),
@@ -155,6 +170,17 @@ function decode(key: Uint8Array, value: Uint8Array): Agent {
     noticeNext: asUint(noticeNext, 'notice'),
     readings: asFinite(readings, 'readings'),
     lost: asFinite(lost, 'lost'),
+    lostBefore: asUint(lostBefore, 'start number'),
     lastSeenWallMs: asFinite(lastSeen, 'last seen'),
   }
+}
+
+/** As many whole characters of a text as fit. */
+function firstBytes(text: string, bytes: number): string {
+  let kept = ''
+  for (const character of text) {
+    if (Buffer.byteLength(kept + character) > bytes) break
+    kept += character
+  }
+  return kept
 }

@@ -12,22 +12,20 @@ import type { Clock } from '@fieldwhisper/host'
 import type { Agent } from './agents.js'
 import {
   HOLD_REPEAT_MS,
+  HOUR_MS,
+  MAX_ACKED_STREAMS,
   SETUP_PATIENCE_MS,
   SETUP_REPEAT_MAX_MS,
   SETUP_REPEAT_MIN_MS,
-  HOUR_MS,
 } from './constants.js'
 import type { Ledger } from './ledger.js'
 import type { Ports } from './ports.js'
 import type { Prekeys } from './prekeys.js'
 import type { Session } from './session.js'
 
-/** Streams in one ACK, and ranges over all of them: well within MAX_ACK_BYTES. */
-const ACK_STREAMS = 33
+/** Ranges of one stream in an ACK, and of all: with 33 streams well within MAX_ACK_BYTES. */
 const ACK_RANGES_EACH = 64
 const ACK_RANGES = 400
-/** NOTICEs in one packet; an agent that was away for long gets the next when it has taken these. */
-const NOTICES_AT_ONCE = 8
 
 export interface SiteFacts {
   readonly doorbell: DoorbellSecret
@@ -46,7 +44,10 @@ interface Parts {
   readonly site: () => SiteFacts
 }
 
-/** What the gateway says in a session, and where: the link that last brought a packet that opened, and every relay. */
+/**
+ * What the gateway says in a session, and where: the link that last brought a packet that opened, those that brought a second copy
+ * since, and every relay.
+ */
 export class Answers {
   readonly #parts: Parts
 
@@ -56,36 +57,32 @@ export class Answers {
 
   /** Something is to be said now. */
   due(session: Session, agent: Agent, now: number, hold: HoldReason | undefined): boolean {
-    const { talk } = session
-    if (session.down.next >= TREE_LEAVES) return false
-    if (hold) return talk.ackDue && now - talk.holdSaidAt >= HOLD_REPEAT_MS
-    return talk.ackDue || (this.setupWanted(session, agent) && now >= talk.setupAt)
+    const { talk, down } = session
+    if (down.next >= TREE_LEAVES) return false
+    const ack = talk.ackDue && (!hold || now - talk.holdSaidAt >= HOLD_REPEAT_MS)
+    return ack || this.#setupDue(session, agent, now, hold)
   }
 
   /** Seals and sends one packet. Its counter must have been reserved on disk. */
   say(session: Session, agent: Agent, now: number, hold: HoldReason | undefined): void {
     const { talk } = session
-    if (hold) {
-      talk.holdSaidAt = now
-      talk.ackDue = false
-      this.#send(session, [this.#ack(session, now, hold)])
-      return
-    }
+    const setup = this.#setupDue(session, agent, now, hold)
     // Unspent acknowledgements wait for the next tick, so that a session lasts longer than it takes to replace it.
-    const setup = this.setupWanted(session, agent) && now >= talk.setupAt
     if (!setup && !talk.acks.take(now)) return
-    const messages: DownMessage[] = [this.#ack(session, now, undefined)]
+    const messages: DownMessage[] = [this.#ack(session, now, hold)]
     if (setup) messages.push(...this.#setup(session, agent, now))
+    if (hold) talk.holdSaidAt = now
     talk.ackDue = false
-    for (const stream of [...talk.streams].slice(0, -ACK_STREAMS)) talk.streams.delete(stream)
     this.#send(session, messages)
   }
 
-  #send(session: Session, messages: readonly DownMessage[]): void {
+  #send({ talk, down }: Session, messages: readonly DownMessage[]): void {
     const { ports, random } = this.#parts
-    const { packet } = session.down.seal(encodeMessages(messages), random)
-    const { link } = session.talk
-    if (link !== undefined && !ports.send(link, packet)) session.talk.link = undefined
+    const { packet } = down.seal(encodeMessages(messages), random)
+    const links = new Set(talk.askers)
+    if (talk.link !== undefined) links.add(talk.link)
+    talk.askers.clear()
+    for (const link of links) if (!ports.send(link, packet) && link === talk.link) talk.link = undefined
     ports.deposit(packet)
   }
 
@@ -96,7 +93,7 @@ export class Answers {
     // While something is held back the ledger in memory may be ahead of the disk: nothing of it is acknowledged.
     const streams = (hold ? [] : [...talk.streams])
       .reverse()
-      .slice(0, ACK_STREAMS)
+      .slice(0, MAX_ACKED_STREAMS)
       .map((name) => {
         const ack = ledger.ack(session.agentKey, Buffer.from(name, 'hex'), Math.min(ranges, ACK_RANGES_EACH))
         ranges -= ack.ranges.length
@@ -113,47 +110,43 @@ export class Answers {
     }
   }
 
-  /** WELCOME and PREKEY until the agent is ready, NOTICEs until it has them. */
-  setupWanted(session: Session, agent: Agent): boolean {
-    return !session.confirmed || agent.noticeFrom < agent.noticeNext
+  /** WELCOME and PREKEY until the agent is ready, NOTICE until it has it; of all its sessions only in those it may still keep. */
+  setupWanted({ confirmed, supersededRunning }: Session, { noticeFrom, noticeNext }: Agent): boolean {
+    return supersededRunning === undefined && (!confirmed || noticeFrom < noticeNext)
+  }
+
+  /** Not to a device that waits for the operator (it would get K), and not while the disk takes nothing. */
+  #setupDue(session: Session, agent: Agent, now: number, hold: HoldReason | undefined): boolean {
+    const allowed = hold === undefined || hold === 'outbox-full'
+    return allowed && now >= session.talk.setupAt && this.setupWanted(session, agent)
   }
 
   #setup(session: Session, agent: Agent, now: number): DownMessage[] {
     const { talk } = session
-    const quiet = now - Math.max(talk.openedAt, 0) > SETUP_PATIENCE_MS
+    const quiet = now - talk.heardAt > SETUP_PATIENCE_MS
     talk.setupStep = Math.min(
       talk.setupStep === 0 ? SETUP_REPEAT_MIN_MS : talk.setupStep * 2,
       SETUP_REPEAT_MAX_MS,
     )
     talk.setupAt = now + (quiet ? HOUR_MS : talk.setupStep)
-    const messages: DownMessage[] = []
     const site = this.#parts.site()
-    if (!session.confirmed) {
-      if (session.kind === 'join' || !agent.confirmed) {
-        messages.push({
-          kind: 'welcome',
-          k: site.deviceKey(agent.key),
-          certificate: agent.certificate,
-          doorbell: site.doorbell,
-          relays: site.relays,
-          directorySlot: site.directorySlot,
-          siteRevision: site.siteRevision,
-        })
-      }
-      const oneTime = session.succession && this.#parts.prekeys.get(session.succession.oneTime)
-      const newest = this.#parts.prekeys.newest()
-      if (oneTime && newest) messages.push({ kind: 'prekey', oneTime: oneTime.record, newest: newest.record })
+    const { doorbell, relays, siteRevision } = site
+    const { certificate } = agent
+    const messages: DownMessage[] = []
+    const welcome = !session.confirmed && (session.kind === 'join' || !agent.confirmed)
+    if (welcome) {
+      const { directorySlot } = site
+      const k = site.deviceKey(agent.key)
+      messages.push({ kind: 'welcome', k, certificate, doorbell, relays, directorySlot, siteRevision })
     }
-    const notices = Math.min(agent.noticeNext, agent.noticeFrom + NOTICES_AT_ONCE)
-    for (let id = agent.noticeFrom; id < notices; id++) {
-      messages.push({
-        kind: 'notice',
-        id,
-        siteRevision: site.siteRevision,
-        doorbell: site.doorbell,
-        relays: site.relays,
-        certificate: agent.certificate,
-      })
+    const oneTime = session.succession && this.#parts.prekeys.oneTime(session.succession.oneTime)
+    const newest = this.#parts.prekeys.newest()
+    if (!session.confirmed && oneTime && newest) {
+      messages.push({ kind: 'prekey', oneTime: oneTime.record, newest: newest.record })
+    }
+    // A NOTICE says how things are now, so the last one stands for all; beside a WELCOME, which says the same, there is no room.
+    if (!welcome && agent.noticeFrom < agent.noticeNext) {
+      messages.push({ kind: 'notice', id: agent.noticeNext - 1, siteRevision, doorbell, relays, certificate })
     }
     return messages
   }

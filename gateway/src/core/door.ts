@@ -5,15 +5,16 @@ import {
   hex,
   INVITE_ID_BIT,
   inviteKnockKey,
+  packetHash,
   parseHello,
   type Hello,
   type PacketHeader,
   type Random,
 } from '@fieldwhisper/protocol'
-import { HELLO_BUDGET, HELLO_QUEUE } from './constants.js'
+import { HELLO_BUDGET, HELLO_QUEUE, MAX_HELLO_AGENTS, MAX_HELLO_ROUTES } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Meta } from './meta.js'
-import type { HelloJob, HelloResult, OneTimeSecrets, Ports, Route } from './ports.js'
+import type { HelloResult, OneTimeSecrets, Ports, Route } from './ports.js'
 import type { Prekey, Prekeys } from './prekeys.js'
 import type { Session } from './session.js'
 import type { Endpoint } from './sessions.js'
@@ -24,13 +25,16 @@ export interface PendingHello {
   readonly id: number
   readonly packet: Uint8Array
   readonly address: Uint8Array
+  /** Of the packet, for relays and for copies on their way. */
+  readonly packetHash: Uint8Array
+  /** Under which it is remembered once it is accepted. */
   readonly hash: Uint8Array
   readonly prekey: Prekey
   /** The session it would continue; absent at a doorbell. */
   readonly predecessor?: Session
   readonly knockId: number
   readonly oneTime: OneTimeSecrets
-  /** Every way a copy came. */
+  /** The ways its copies came. */
   readonly routes: Route[]
 }
 
@@ -49,33 +53,19 @@ export type Knocked =
  * 1 type and length, 2 address, 3 knock, 4 copy of an accepted one, 5 token buckets, 6 public-key work in the worker.
  */
 export class Door {
+  /** By packet hash. Another packet with the same box1 is not a copy: somebody may have altered what follows it. */
   readonly #working = new Map<string, PendingHello>()
   readonly #byId = new Map<number, PendingHello>()
+  readonly #workingLinks = new Map<number, number>()
   readonly #linkBudget = new TokenBuckets(HELLO_BUDGET.link)
+  readonly #agentBudget = new TokenBuckets(HELLO_BUDGET.agent, MAX_HELLO_AGENTS)
   readonly #successorBudget: TokenBucket
   readonly #doorbellBudget: TokenBucket
   readonly #oldEpochBudget: TokenBucket
-  readonly #parts: {
-    prekeys: Prekeys
-    invites: Invites
-    meta: Meta
-    ports: Ports
-    random: Random
-    master: Uint8Array
-  }
+  readonly #parts: Parts
   #nextId = 1
 
-  constructor(
-    parts: {
-      prekeys: Prekeys
-      invites: Invites
-      meta: Meta
-      ports: Ports
-      random: Random
-      master: Uint8Array
-    },
-    now: number,
-  ) {
+  constructor(parts: Parts, now: number) {
     this.#parts = parts
     this.#successorBudget = new TokenBucket(HELLO_BUDGET.successor, now)
     this.#doorbellBudget = new TokenBucket(HELLO_BUDGET.doorbell, now)
@@ -84,12 +74,10 @@ export class Door {
 
   /** A hello of this link is being worked on: what follows it on the link may be for the session it makes. */
   working(link: number): boolean {
-    for (const { routes } of this.#working.values()) {
-      if (routes.some((route) => route.via === 'link' && route.id === link)) return true
-    }
-    return false
+    return this.#workingLinks.has(link)
   }
 
+  /** Throws ProtocolError where the packet is no hello. */
   knock(
     endpoint: Exclude<Endpoint, { kind: 'session' }>,
     header: PacketHeader,
@@ -97,46 +85,48 @@ export class Door {
     route: Route,
     now: number,
   ): Knocked {
+    const { prekeys } = this.#parts
     const hello = parseHello(packet)
     const prekey =
       endpoint.kind === 'doorbell'
         ? endpoint.prekey
-        : this.#parts.prekeys.get(endpoint.session.succession?.oneTime ?? 0)
+        : prekeys.oneTime(endpoint.session.succession?.oneTime ?? 0)
     const key = prekey && this.#knockKey(endpoint, hello)
     if (!key || !checkKnock(hello, key)) return { outcome: 'dropped' }
     const hash = helloHash(hello, prekey.record)
-    const name = hex(hash)
-    const accepted = prekey.hellos.get(name)
+    const accepted = prekeys.accepted(prekey, hash)
     if (accepted !== undefined) return { outcome: 'copy', session: accepted }
+    const name = hex(packetHash(packet))
     const twin = this.#working.get(name)
     if (twin) {
-      twin.routes.push(route)
+      this.#addRoute(twin, route)
       return { outcome: 'working' }
     }
+    if (prekeys.isFull(prekey)) return { outcome: 'dropped' }
     if (this.#working.size >= HELLO_QUEUE || !this.#affordable(endpoint, hello, route, now))
       return { outcome: 'later' }
-    const { random, ports, prekeys } = this.#parts
-    const pending: PendingHello = {
-      id: this.#nextId++,
-      packet,
-      address: new Uint8Array(header.address),
-      hash,
-      prekey,
-      ...(endpoint.kind === 'successor' && { predecessor: endpoint.session }),
-      knockId: hello.knockId,
-      oneTime: { prekeySecret: random(32), kemSeed: random(64) },
-      routes: [route],
-    }
-    this.#working.set(name, pending)
-    this.#byId.set(pending.id, pending)
-    const job: HelloJob = {
-      id: pending.id,
-      packet,
-      secrets: prekeys.secretsOf(prekey),
-      oneTime: pending.oneTime,
-    }
-    ports.openHello(job)
+    this.#begin(
+      name,
+      {
+        id: this.#nextId++,
+        packet,
+        address: new Uint8Array(header.address),
+        packetHash: Buffer.from(name, 'hex'),
+        hash,
+        prekey,
+        ...(endpoint.kind === 'successor' && { predecessor: endpoint.session }),
+        knockId: hello.knockId,
+        oneTime: { prekeySecret: this.#parts.random(32), kemSeed: this.#parts.random(64) },
+        routes: [],
+      },
+      route,
+    )
     return { outcome: 'working' }
+  }
+
+  /** The session that this hello made already, whether it still lives or not. */
+  accepted(prekey: Prekey, hash: Uint8Array): string | undefined {
+    return this.#parts.prekeys.accepted(prekey, hash)
   }
 
   /** The worker is done with it. */
@@ -144,8 +134,29 @@ export class Door {
     const pending = this.#byId.get(result.id)
     if (!pending) return undefined
     this.#byId.delete(result.id)
-    this.#working.delete(hex(pending.hash))
+    this.#working.delete(hex(pending.packetHash))
+    for (const route of pending.routes) {
+      if (route.via !== 'link') continue
+      const left = this.#workingLinks.get(route.id)! - 1
+      if (left > 0) this.#workingLinks.set(route.id, left)
+      else this.#workingLinks.delete(route.id)
+    }
     return pending
+  }
+
+  #begin(name: string, pending: PendingHello, route: Route): void {
+    this.#working.set(name, pending)
+    this.#byId.set(pending.id, pending)
+    this.#addRoute(pending, route)
+    const { id, packet, prekey, oneTime } = pending
+    this.#parts.ports.openHello({ id, packet, secrets: this.#parts.prekeys.secretsOf(prekey), oneTime })
+  }
+
+  #addRoute({ routes }: PendingHello, route: Route): void {
+    if (routes.length >= MAX_HELLO_ROUTES) return
+    if (routes.some(({ via, id }) => via === route.via && id === route.id)) return
+    routes.push(route)
+    if (route.via === 'link') this.#workingLinks.set(route.id, (this.#workingLinks.get(route.id) ?? 0) + 1)
   }
 
   #knockKey(endpoint: Exclude<Endpoint, { kind: 'session' }>, { knockId }: Hello): Uint8Array | undefined {
@@ -161,8 +172,18 @@ export class Door {
   #affordable(endpoint: Endpoint, { knockId }: Hello, route: Route, now: number): boolean {
     // A relay brings the hellos of many agents; it has budgets of its own.
     if (route.via === 'link' && !this.#linkBudget.take(String(route.id), now)) return false
-    if (endpoint.kind === 'successor') return this.#successorBudget.take(now)
+    if (endpoint.kind === 'successor')
+      return this.#agentBudget.take(hex(endpoint.session.agentKey), now) && this.#successorBudget.take(now)
     const old = knockId < INVITE_ID_BIT && knockId < this.#parts.meta.counters.epoch
     return (old ? this.#oldEpochBudget : this.#doorbellBudget).take(now)
   }
+}
+
+interface Parts {
+  readonly prekeys: Prekeys
+  readonly invites: Invites
+  readonly meta: Meta
+  readonly ports: Ports
+  readonly random: Random
+  readonly master: Uint8Array
 }

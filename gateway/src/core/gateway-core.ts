@@ -4,32 +4,42 @@ import {
   directoryKey,
   doorbellSecret,
   encodeInvite,
+  PACKET_HELLO,
   siteFingerprint,
   type AddressKey,
   type HoldReason,
   type Random,
   type RelayInfo,
 } from '@fieldwhisper/protocol'
-import { asError, HostError, type Clock, type Store } from '@fieldwhisper/host'
+import type { Clock, Store } from '@fieldwhisper/host'
 import { GatewayError } from '../errors.js'
 import { Admission } from './admission.js'
 import { Agents, type Agent } from './agents.js'
-import { Answers } from './answers.js'
-import { COMMIT_RETRY_MS, MAX_COMMIT_BYTES, MAX_COMMIT_PACKETS, MAX_WAITING_BYTES } from './constants.js'
+import { Answers, type SiteFacts } from './answers.js'
+import {
+  CALM_BYTES,
+  HOLD_LOOK_MS,
+  HOUSEKEEPING_MS,
+  OWN_RECORD_BUDGET,
+  OWN_RECORDS_BY_LINKS,
+} from './constants.js'
 import { Door } from './door.js'
+import { Failures } from './failures.js'
 import { Inbox } from './inbox.js'
-import { Invites, type InviteRecord } from './invites.js'
+import { Invites } from './invites.js'
 import { Ledger } from './ledger.js'
 import { Meta } from './meta.js'
-import { PacketDesk, type Arrival } from './packet-desk.js'
+import { News } from './news.js'
+import { PacketDesk } from './packet-desk.js'
 import type { GatewayIdentity, HelloResult, Ports, Route } from './ports.js'
 import { Prekeys } from './prekeys.js'
 import { RestoreWatch } from './restore.js'
-import { reserve, type Session } from './session.js'
+import type { Session } from './session.js'
 import { Sessions } from './sessions.js'
-import { Turn } from './turn.js'
-
-const HOUSEKEEPING_MS = 60_000
+import { SetAside } from './set-aside.js'
+import { TokenBucket, TokenBuckets } from './token-bucket.js'
+import type { Turn } from './turn.js'
+import { Turns, type Arrival } from './turns.js'
 
 export interface CoreOptions {
   readonly store: Store
@@ -45,16 +55,7 @@ export interface CoreOptions {
   readonly relays: readonly RelayInfo[]
 }
 
-/**
- * The gateway between its sockets and its outbox, in turns:
- *
- *   1 take    what has arrived: packets, opened hellos, the operator's commands
- *   2 apply   open, note in the ledger, put into the outbox: in memory, collected as writes
- *   3 commit  one transaction, flushed
- *   4 answer  acknowledge, and let relays forget what is committed
- *
- * One turn at a time, so that memory is never more than one turn ahead of the disk. What has arrived meanwhile waits unopened.
- */
+/** The gateway between its sockets and its outbox: what arrives, what time brings, and what the operator says, all in turns. */
 export class GatewayCore {
   readonly agents: Agents
   readonly invites: Invites
@@ -68,20 +69,18 @@ export class GatewayCore {
   readonly #admission: Admission
   readonly #answers: Answers
   readonly #restores: RestoreWatch
-  #relays: readonly RelayInfo[]
-  readonly #arrivals: Arrival[] = []
-  #waitingBytes = 0
-  readonly #tasks: ((turn: Turn) => Session | undefined)[] = []
+  readonly #setAside: SetAside
+  readonly #turns: Turns
+  readonly #ownRecords = new TokenBuckets(OWN_RECORD_BUDGET)
+  readonly #ownRecordsByLinks: TokenBucket
+  /** Sessions that have, or may soon have, something to say. */
   readonly #speaking = new Set<Session>()
-  #busy = false
-  readonly #idle: (() => void)[] = []
-  #stuck:
-    { readonly turn: Turn; readonly touched: ReadonlySet<Session>; readonly retryAt: number } | undefined
+  #relays: readonly RelayInfo[]
   #housekeepingAt = -Infinity
-  #maxPackets = MAX_COMMIT_PACKETS
+  #holdLookedAt = -Infinity
 
   constructor(options: CoreOptions) {
-    const { store, identity, ports, clock, random } = options
+    const { store, identity, ports, clock, random, nextSequence, outboxFull } = options
     const now = clock.monoMs()
     const site = crypto.signingKey(identity.siteSeed)
     this.#options = options
@@ -92,51 +91,72 @@ export class GatewayCore {
     this.invites = new Invites(store)
     this.ledger = new Ledger(store)
     this.prekeys = new Prekeys(store, identity, this.meta)
-    this.sessions = new Sessions(store, this.prekeys, ports, now)
-    const shared = { ...this.#parts(), ports, random, master: identity.master }
-    this.#admission = new Admission(shared)
-    this.#restores = new RestoreWatch({
-      ...shared,
-      siteKey: site.publicKey,
-      gatewayKey: crypto.signingKey(identity.signingSeed).publicKey,
-    })
-    const { nextSequence } = options
-    const inbox = new Inbox({
-      ...shared,
+    this.sessions = new Sessions(store, this.prekeys, this.meta, ports, now)
+    this.#setAside = new SetAside(ports)
+    this.#ownRecordsByLinks = new TokenBucket(OWN_RECORDS_BY_LINKS, now)
+    const { agents, invites, ledger, meta, prekeys, sessions } = this
+    const news = new News({ ports, clock, nextSequence })
+    const parts = {
+      agents,
+      invites,
+      ledger,
+      meta,
+      prekeys,
+      sessions,
+      news,
+      ports,
+      random,
       clock,
       nextSequence,
-      restored: () => this.meta.counters.restores > 0,
-    })
-    this.#answers = new Answers({ ...shared, clock, site: () => this.#siteFacts() })
+    }
+    this.#admission = new Admission({ ...parts, master: identity.master })
+    this.#answers = new Answers({ ...parts, site: () => this.#siteFacts() })
+    const gatewayKey = crypto.signingKey(identity.signingSeed).publicKey
+    this.#restores = new RestoreWatch({ ...parts, siteKey: site.publicKey, gatewayKey })
     this.desk = new PacketDesk({
-      ...shared,
-      door: new Door(shared, now),
+      ...parts,
+      door: new Door({ ...parts, master: identity.master }, now),
       admission: this.#admission,
-      inbox,
-      again: ({ route, packet }) => this.packet(route, packet),
-      blocked: () => this.#restores.blocked,
+      failures: new Failures(now),
+      setAside: this.#setAside,
+      inbox: new Inbox({ ...parts, restored: () => meta.counters.restores > 0 }),
+      again: (arrival) => this.#arrive(arrival),
+      blocked: () => this.blocked,
+      heldBack: (agent) => this.#holdOf(agent) !== undefined,
     })
-    for (const session of this.sessions.all()) this.#speaking.add(session)
+    this.#turns = new Turns({
+      store,
+      ports,
+      monoMs: () => clock.monoMs(),
+      running: options.running,
+      outboxFull,
+      take: (turn, arrival) => this.desk.packet(turn, arrival),
+      lives: (session) => sessions.named(session.name) === session,
+      answer: (touched) => this.#speak(touched),
+    })
+    for (const session of sessions.all()) this.#speaking.add(session)
   }
 
   /** A packet arrived. Beyond 64 MiB of unopened ones it is dropped: its sender offers it again. */
   packet(route: Route, packet: Uint8Array): void {
-    if (this.#waitingBytes + packet.length > MAX_WAITING_BYTES) return
-    this.#waitingBytes += packet.length
-    this.#arrivals.push({ route, packet })
-    this.#wake()
+    this.#arrive({ route, packet })
   }
 
   helloOpened(result: HelloResult): void {
-    this.#task((turn) => this.desk.hello(turn, result))
+    this.#turns.task((turn) => this.desk.hello(turn, result))
   }
 
-  /** A relay or a link showed what it holds under this gateway's directory slot. */
-  ownRecord(bytes: Uint8Array): void {
-    this.#task((turn) => {
-      if (this.#restores.seen(turn, bytes)) this.#rotate(turn, true)
-      return undefined
-    })
+  /**
+   * A relay or a link showed what it holds under this gateway's directory slot. Resolves once what follows from it is on disk: only
+   * then may that record be overwritten.
+   */
+  async ownRecord(route: Route, bytes: Uint8Array): Promise<void> {
+    if (!this.#restores.mayBeNewer(bytes) || !this.#mayVerify(route)) return
+    await this.#turns
+      .command((turn) => {
+        if (this.#restores.seen(turn, bytes)) this.#rotate(turn, true)
+      })
+      .catch(() => undefined)
   }
 
   linkClosed(link: number): void {
@@ -146,49 +166,49 @@ export class GatewayCore {
   /** To be called every 50 ms or so. */
   tick(): void {
     const now = this.#options.clock.monoMs()
-    if (this.#stuck && now >= this.#stuck.retryAt) this.#wake()
     if (now - this.#housekeepingAt >= HOUSEKEEPING_MS) {
       this.#housekeepingAt = now
-      this.#task((turn) => this.#housekeep(turn))
+      this.#turns.task((turn) => this.#housekeep(turn))
     }
-    this.desk.retryLater()
-    if (this.hold) this.#sayHold(now)
-    for (const session of this.#speaking) {
-      const agent = this.agents.find(session.agentKey)
-      if (!agent || this.sessions.named(session.name) !== session) this.#speaking.delete(session)
-      else if (!session.talk.queued && this.#answers.due(session, agent, now, this.#holdOf(agent))) {
-        session.talk.queued = true
-        this.#task(() => session)
-      } else if (!session.talk.ackDue && !this.#answers.setupWanted(session, agent))
-        this.#speaking.delete(session)
+    const { hold } = this
+    if (hold && now - this.#holdLookedAt >= HOLD_LOOK_MS) {
+      this.#holdLookedAt = now
+      this.#sayHold(now, hold)
     }
-    if (this.#arrivals.length > 0) this.#wake()
+    this.#setAside.tick(now, (arrival) => this.#arrive(arrival), !hold && this.waitingBytes < CALM_BYTES)
+    this.#release()
+    for (const session of this.#speaking) this.#consider(session, now)
+    this.#turns.tick()
   }
 
   /** One invite for one device, as the line to hand over. */
   async enroll(name: string, options: { replace: boolean; confirm: boolean }): Promise<string> {
-    const holder = this.agents.named(name)
-    if (holder && !options.replace) {
-      throw new GatewayError(
-        'FW_NAME_TAKEN',
-        `${name} is enrolled already: choose another name, or add --replace if the device is new`,
-      )
-    }
     const { random, identity } = this.#options
-    const invite = await this.#command((turn) => this.invites.create(turn, random, name, options))
-    return this.#inviteLine(invite, identity)
+    const { id, secret } = await this.#turns.command((turn) => {
+      if (this.agents.named(name) && !options.replace) {
+        const text = `${name} is enrolled already: choose another name, or add --replace if the device is new`
+        throw new GatewayError('FW_NAME_TAKEN', text)
+      }
+      return this.invites.create(turn, random, name, options)
+    })
+    return encodeInvite({
+      siteFingerprint: siteFingerprint(crypto.signingKey(identity.siteSeed).publicKey),
+      directorySlot: this.directoryKey.address,
+      id,
+      secret,
+      relays: this.#relays,
+    })
   }
 
   async revoke(name: string): Promise<void> {
-    const agent = this.#named(name)
-    await this.#command((turn) => this.#admission.revoke(turn, agent, false))
+    await this.#turns.command((turn) => this.#admission.revoke(turn, this.#named(name), false))
     this.#speakToAll()
   }
 
   async rename(name: string, to: string): Promise<void> {
-    const agent = this.#named(name)
-    if (this.agents.named(to)) throw new GatewayError('FW_NAME_TAKEN', `${to} is the name of another agent`)
-    await this.#command((turn) => {
+    await this.#turns.command((turn) => {
+      const agent = this.#named(name)
+      if (this.agents.named(to)) throw new GatewayError('FW_NAME_TAKEN', `${to} is the name of another agent`)
       this.agents.rename(turn, agent, to)
       this.agents.oweNotice(turn, [agent])
     })
@@ -197,20 +217,20 @@ export class GatewayCore {
 
   /** The operator agrees to a device that was enrolled with --confirm. */
   async agree(name: string): Promise<void> {
-    const agent = this.#named(name)
-    await this.#command((turn) => {
+    await this.#turns.command((turn) => {
+      const agent = this.#named(name)
       agent.status = 'active'
       this.agents.save(turn, agent)
     })
+    this.#setAside.agreed()
     this.#speakToAll()
   }
 
   /** From now on agents are told these relays. */
   async setRelays(relays: readonly RelayInfo[]): Promise<void> {
     this.#relays = relays
-    await this.#command((turn) => {
-      this.meta.counters.siteRevision++
-      this.meta.save(turn)
+    await this.#turns.command((turn) => {
+      this.meta.revise(turn)
       this.agents.oweNotice(turn, this.agents.all())
     })
     this.#speakToAll()
@@ -218,113 +238,55 @@ export class GatewayCore {
 
   /** Why readings are not acknowledged at the moment, to everybody. */
   get hold(): HoldReason | undefined {
-    if (this.#stuck) return 'disk'
+    if (this.#turns.stuck) return 'disk'
     return this.#options.outboxFull() ? 'outbox-full' : undefined
   }
 
+  /** No handshakes are taken: see FW_SECOND_GATEWAY. */
+  get blocked(): boolean {
+    return this.#restores.blocked
+  }
+
   get waitingBytes(): number {
-    return this.#waitingBytes
+    return this.#turns.waitingBytes
   }
 
-  /** Resolves when nothing is left to do; for an orderly stop and for tests. */
-  async settled(): Promise<void> {
-    while (this.#busy) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  /** Resolves when nothing is under way; for tests. */
+  settled(): Promise<void> {
+    return this.#turns.settled()
   }
 
-  #parts(): Pick<GatewayCore, 'agents' | 'invites' | 'ledger' | 'meta' | 'prekeys' | 'sessions'> {
-    const { agents, invites, ledger, meta, prekeys, sessions } = this
-    return { agents, invites, ledger, meta, prekeys, sessions }
+  /** What is opened is committed; nothing more is taken. */
+  stop(): Promise<void> {
+    return this.#turns.stop()
   }
 
-  #task(run: (turn: Turn) => Session | undefined): void {
-    this.#tasks.push(run)
-    this.#wake()
+  #arrive(arrival: Arrival): void {
+    const { route, packet } = arrival
+    if (this.#turns.arrive(arrival, (packet[0] ?? 0) % 16 === PACKET_HELLO)) return
+    this.desk.counts.dropped++
+    if (route.via === 'relay') this.#setAside.missed(route.id)
   }
 
-  /** Runs an operator's command in a turn of its own kind and resolves when it is on disk. */
-  #command<T>(run: (turn: Turn) => T): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#task((turn) => {
-        try {
-          const result = run(turn)
-          turn.then(() => resolve(result))
-        } catch (error) {
-          reject(asError(error))
-        }
-        return undefined
-      })
-    })
+  /** A record costs two signatures to verify, and anybody may show one. */
+  #mayVerify({ via, id }: Route): boolean {
+    const now = this.#options.clock.monoMs()
+    if (!this.#ownRecords.take(`${via} ${id}`, now)) return false
+    return via === 'relay' || this.#ownRecordsByLinks.take(now)
   }
 
-  #wake(): void {
-    if (this.#busy) return
-    this.#busy = true
-    this.#turns().catch((error: unknown) => this.#options.ports.fatal(error))
+  /** Asks for a turn where this session has something to say, and forgets it where it has not. */
+  #consider(session: Session, now: number): void {
+    const agent = this.agents.find(session.agentKey)
+    const { talk } = session
+    if (!agent || this.sessions.named(session.name) !== session) this.#speaking.delete(session)
+    else if (talk.queued) return
+    else if (this.#answers.due(session, agent, now, this.#holdOf(agent))) {
+      talk.queued = true
+      this.#turns.task(() => session)
+    } else if (!talk.ackDue && !this.#answers.setupWanted(session, agent)) this.#speaking.delete(session)
   }
 
-  async #turns(): Promise<void> {
-    // What arrives in the same moment shares a commit.
-    await Promise.resolve()
-    for (;;) {
-      const { clock, running } = this.#options
-      const stuck = this.#stuck
-      if (stuck && clock.monoMs() < stuck.retryAt) return this.#rest()
-      const turn = stuck?.turn ?? new Turn(clock.monoMs(), running())
-      const touched = stuck?.touched ?? this.#apply(turn)
-      if (!touched) return this.#rest()
-      const began = clock.monoMs()
-      const { writes } = turn
-      try {
-        if (writes.length > 0) await this.#options.store.commit(writes)
-      } catch (error) {
-        if (!(error instanceof HostError) || error.code !== 'FW_STORE_FULL') throw error
-        this.#stuck = { turn, touched, retryAt: clock.monoMs() + COMMIT_RETRY_MS }
-        return this.#rest()
-      }
-      this.#stuck = undefined
-      this.#pace(clock.monoMs() - began)
-      this.#options.ports.committed(writes)
-      turn.finish()
-      this.#speak(touched)
-    }
-  }
-
-  /** Nothing to do. Said in the same step that found nothing, so that no arrival falls in between. */
-  #rest(): void {
-    this.#busy = false
-    for (const resolve of this.#idle.splice(0)) resolve()
-  }
-
-  /** Stages 1 and 2. Undefined where there is nothing to do. */
-  #apply(turn: Turn): ReadonlySet<Session> | undefined {
-    const touched = new Set<Session>()
-    let done = 0
-    for (const task of this.#tasks.splice(0)) {
-      const session = task(turn)
-      if (session) touched.add(session)
-      done++
-    }
-    let bytes = 0
-    let taken = 0
-    while (
-      taken < this.#arrivals.length &&
-      taken < this.#maxPackets &&
-      bytes < MAX_COMMIT_BYTES &&
-      !this.hold
-    ) {
-      const arrival = this.#arrivals[taken++]!
-      bytes += arrival.packet.length
-      const session = this.desk.packet(turn, arrival)
-      if (session) touched.add(session)
-    }
-    this.#arrivals.splice(0, taken)
-    this.#waitingBytes -= bytes
-    if (done + taken === 0) return undefined
-    for (const session of touched) reserve(turn, session, 1)
-    return touched
-  }
-
-  /** Stage 4. */
   #speak(touched: ReadonlySet<Session>): void {
     const now = this.#options.clock.monoMs()
     for (const session of touched) {
@@ -339,14 +301,15 @@ export class GatewayCore {
     }
   }
 
-  /** Silence means absence, so everybody is told once a minute; counters that are already reserved need no commit. */
-  #sayHold(now: number): void {
+  /** Silence means absence, so everybody is told once a minute. While the disk takes nothing, with counters that it has. */
+  #sayHold(now: number, hold: HoldReason): void {
     for (const session of this.sessions.all()) {
       const agent = this.agents.find(session.agentKey)
-      if (!agent || session.supersededRunning !== undefined || session.down.next >= session.reserved) continue
+      if (!agent || session.supersededRunning !== undefined) continue
       session.talk.ackDue = true
-      const hold = this.#holdOf(agent)
-      if (hold && this.#answers.due(session, agent, now, hold)) this.#answers.say(session, agent, now, hold)
+      this.#speaking.add(session)
+      if (hold !== 'disk' || session.down.next >= session.reserved) continue
+      if (this.#answers.due(session, agent, now, hold)) this.#answers.say(session, agent, now, hold)
     }
   }
 
@@ -358,19 +321,20 @@ export class GatewayCore {
     }
   }
 
+  /** What hellos brought meanwhile. */
+  #release(): void {
+    for (const session of this.sessions.holding()) {
+      const agent = this.agents.find(session.agentKey)
+      if (agent && !this.#holdOf(agent)) this.#turns.task((turn) => this.desk.release(turn, session, agent))
+    }
+  }
+
   #holdOf(agent: Agent): HoldReason | undefined {
     return agent.status === 'waiting' ? 'confirm' : this.hold
   }
 
-  /** A commit that was 10 s late is followed by one half as big. */
-  #pace(tookMs: number): void {
-    this.#maxPackets =
-      tookMs > 10_000
-        ? Math.max(1, this.#maxPackets >>> 1)
-        : Math.min(MAX_COMMIT_PACKETS, this.#maxPackets * 2)
-  }
-
   #housekeep(turn: Turn): undefined {
+    for (const old of this.prekeys.expire(turn)) turn.then(() => this.sessions.closeDoorbell(old))
     this.#rotate(turn, false)
     this.invites.expire(turn)
     this.sessions.expire(turn)
@@ -379,9 +343,8 @@ export class GatewayCore {
   }
 
   #rotate(turn: Turn, force: boolean): void {
-    const { made, ended } = this.prekeys.rotate(turn, this.#options.random, force)
+    const made = this.prekeys.rotate(turn, this.#options.random, force)
     turn.then(() => {
-      for (const old of ended) this.sessions.closeDoorbell(old)
       if (made) this.sessions.openDoorbell(made)
       const newest = this.prekeys.newest()
       if (newest) this.#options.ports.publish(newest.record)
@@ -390,25 +353,12 @@ export class GatewayCore {
 
   #named(name: string): Agent {
     const agent = this.agents.named(name)
-    if (!agent)
-      throw new GatewayError(
-        'FW_AGENT_UNKNOWN',
-        `no agent is called ${name}: see fieldwhisper-gateway agents`,
-      )
-    return agent
+    if (agent) return agent
+    const text = `no agent is called ${name}: see fieldwhisper-gateway agents`
+    throw new GatewayError('FW_AGENT_UNKNOWN', text)
   }
 
-  #inviteLine(invite: InviteRecord, identity: GatewayIdentity): string {
-    return encodeInvite({
-      siteFingerprint: siteFingerprint(crypto.signingKey(identity.siteSeed).publicKey),
-      directorySlot: this.directoryKey.address,
-      id: invite.id,
-      secret: invite.secret,
-      relays: this.#relays,
-    })
-  }
-
-  #siteFacts(): ReturnType<ConstructorParameters<typeof Answers>[0]['site']> {
+  #siteFacts(): SiteFacts {
     const { master } = this.#options.identity
     const { epoch, siteRevision } = this.meta.counters
     return {

@@ -3,231 +3,205 @@ import {
   decodeUp,
   hex,
   ProtocolError,
+  type Batch,
   type ClockReport,
   type DataMessage,
   type GapMessage,
   type SealedBatch,
+  type UpMessage,
 } from '@fieldwhisper/protocol'
 import type { Clock } from '@fieldwhisper/host'
-import { outboxEventWrite, outboxWrite } from '../bridge/outbox-entry.js'
+import { outboxWrite } from '../bridge/outbox-entry.js'
 import type { Agent, Agents } from './agents.js'
+import { MAX_ACKED_STREAMS, MAX_NOTICE_ID, SETUP_REPEAT_MAX_MS } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Ledger } from './ledger.js'
-import type { Ports, Route } from './ports.js'
-import type { Session } from './session.js'
+import { Losses } from './losses.js'
+import type { News } from './news.js'
+import type { Path, Session } from './session.js'
 import type { Sessions } from './sessions.js'
 import type { Turn } from './turn.js'
 
+interface Parts {
+  readonly agents: Agents
+  readonly invites: Invites
+  readonly ledger: Ledger
+  readonly news: News
+  readonly sessions: Sessions
+  readonly clock: Clock
+  readonly nextSequence: () => number
+  /** This gateway knows that its ledger is older than its agents'. */
+  readonly restored: () => boolean
+}
+
+/** One opened packet on its way. */
+interface Opened {
+  readonly turn: Turn
+  readonly session: Session
+  readonly agent: Agent
+  readonly path: Path
+  readonly losses: Losses
+}
+
 /** What the messages of an agent change: ledger, outbox, and the life of its sessions. */
 export class Inbox {
-  readonly #parts: {
-    agents: Agents
-    invites: Invites
-    ledger: Ledger
-    sessions: Sessions
-    ports: Ports
-    clock: Clock
-    nextSequence: () => number
-    restored: () => boolean
-  }
+  readonly #parts: Parts
 
-  constructor(parts: {
-    agents: Agents
-    invites: Invites
-    ledger: Ledger
-    sessions: Sessions
-    ports: Ports
-    clock: Clock
-    nextSequence: () => number
-    /** This gateway knows that its ledger is older than its agents'. */
-    restored: () => boolean
-  }) {
+  constructor(parts: Parts) {
     this.#parts = parts
   }
 
   /** Takes one opened content; a content that does not read counts as empty and is reported. */
-  take(turn: Turn, session: Session, agent: Agent, content: Uint8Array, route: Route): void {
-    const { talk } = session
-    talk.openedAt = turn.now
-    if (route.via === 'link') talk.link = route.id
-    agent.lastPath = route.via === 'link' ? 'lan' : 'relay'
-    agent.lastSeenWallMs = this.#parts.clock.wallMs()
-    let messages
+  take(turn: Turn, session: Session, agent: Agent, content: Uint8Array, path: Path): void {
+    const { news, clock } = this.#parts
+    session.talk.heardAt = turn.now
+    session.talk.setupAt = Math.min(session.talk.setupAt, turn.now + SETUP_REPEAT_MAX_MS)
+    agent.lastPath = path
+    agent.lastSeenWallMs = clock.wallMs()
+    let messages: UpMessage[]
     try {
       messages = decodeUp(content)
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
-      this.#report(
-        agent,
-        'error',
-        'FW_CONTENT_MALFORMED',
-        `${agent.name} sent a packet that opens and does not read: update the agent or the gateway`,
-      )
-      return
+      const text = `${agent.name} sent a packet that opens and does not read: update the agent or the gateway`
+      return news.report(agent, 'error', 'FW_CONTENT_MALFORMED', text)
     }
+    const opened = { turn, session, agent, path, losses: new Losses() }
     for (const message of messages) {
-      if (message.kind === 'gap') this.#gap(turn, session, agent, message)
-      else this.#data(turn, session, agent, message, route)
+      if (message.kind === 'gap') this.#gap(opened, message)
+      else this.#data(opened, message)
     }
+    opened.losses.tell(turn, agent, news)
   }
 
-  #data(turn: Turn, session: Session, agent: Agent, data: DataMessage, route: Route): void {
-    const { ledger, agents, sessions } = this.#parts
+  #data(opened: Opened, data: DataMessage): void {
+    const { turn, session, agent, losses } = opened
+    const { ledger, sessions } = this.#parts
     if (data.clock) agent.clock = data.clock
     if (!session.talk.stamp || data.stampMs > session.talk.stamp.stampMs) {
       session.talk.stamp = { stampMs: data.stampMs, at: turn.now }
     }
     for (const state of data.streams) {
       const unknown = ledger.declare(turn, agent.key, state)
-      if (unknown > 0) this.#unknownBelowFloor(turn, agent, unknown)
-      this.#mention(session, state.stream)
+      if (unknown > 0) this.#unknownBelowFloor(turn, agent, unknown, losses)
+      mention(session, state.stream)
     }
-    if (data.batch) this.#batch(turn, session, agent, data.batch, route)
-    if (data.downThrough >= agent.noticeFrom) {
-      agent.noticeFrom = Math.min(data.downThrough + 1, agent.noticeNext)
-      session.talk.setupAt = turn.now
-      agents.save(turn, agent)
-    }
+    if (data.batch) this.#batch(opened, data.batch)
+    this.#noticed(turn, session, agent, data.downThrough)
     if (data.ready) this.#ready(turn, session, agent)
     if (data.oldestSession) sessions.endBefore(turn, session, hex(data.oldestSession))
     session.talk.ackDue = true
   }
 
-  #batch(turn: Turn, session: Session, agent: Agent, batch: SealedBatch, route: Route): void {
-    const { ledger, agents, clock, nextSequence } = this.#parts
-    this.#mention(session, batch.stream)
-    const readings = readable(batch)
-    const receipt = ledger.receive(turn, agent.key, batch.stream, batch.number)
-    if (receipt === 'refused') {
-      this.#report(
-        agent,
-        'error',
-        'FW_BATCH_REFUSED',
-        `${agent.name} numbers its batches beyond what can be kept: they are not acknowledged`,
-      )
-      return
+  #batch({ turn, session, agent, path }: Opened, sealed: SealedBatch): void {
+    const { ledger, agents, clock, nextSequence, news } = this.#parts
+    const { stream, number } = sealed
+    mention(session, stream)
+    if (ledger.has(agent.key, stream, number)) return
+    const batch = read(sealed)
+    if (batch === 'newer') {
+      const text = `${agent.name} packs its readings in a way that this gateway does not know: update the gateway. Until then the agent keeps them`
+      return news.report(agent, 'error', 'FW_BATCH_NEWER', text)
     }
-    if (receipt === 'seen') return
-    if (!readings) {
-      this.#report(
-        agent,
-        'error',
-        'FW_BATCH_MALFORMED',
-        `${agent.name} sent a batch that does not read: it is counted as lost`,
-      )
-      agent.lost++
-      agents.save(turn, agent)
-      return
+    if (ledger.receive(turn, agent.key, stream, number) === 'refused') {
+      const text = `${agent.name} numbers its batches beyond what can be kept: they are not acknowledged`
+      return news.report(agent, 'error', 'FW_BATCH_REFUSED', text)
     }
-    agent.readings += readings.count
     agents.save(turn, agent)
-    const offset = correction(agent.clock, readings.bootId)
+    if (!batch) {
+      agent.lost++
+      const text = `${agent.name} sent a batch that does not read: it is counted as lost`
+      return news.report(agent, 'error', 'FW_BATCH_MALFORMED', text)
+    }
+    agent.readings += batch.readings.length
+    const offset = correction(agent.clock, batch.bootId)
     turn.write(
       outboxWrite(nextSequence(), {
         agent: agent.id,
         name: agent.name,
-        path: route.via === 'link' ? 'lan' : 'relay',
-        stream: new Uint8Array(batch.stream),
-        number: batch.number,
-        historical: batch.historical,
+        path,
+        stream: new Uint8Array(stream),
+        number,
+        historical: sealed.historical,
         receivedWallMs: clock.wallMs(),
         ...(offset !== undefined && { clockOffsetMs: offset }),
-        batch: batch.bytes,
+        batch: sealed.bytes,
       }),
     )
   }
 
-  #gap(turn: Turn, session: Session, agent: Agent, gap: GapMessage): void {
+  #gap({ turn, session, agent, losses }: Opened, { what, cause, readings }: GapMessage): void {
     const { ledger, agents } = this.#parts
-    const missing =
-      'stream' in gap.what
-        ? ledger.gap(turn, agent.key, gap.what.stream, gap.what.ranges)
-        : ledger.gapBefore(turn, agent.key, gap.what.startsBefore)
-    if ('stream' in gap.what) this.#mention(session, gap.what.stream)
-    else session.talk.startsBefore = Math.max(session.talk.startsBefore, gap.what.startsBefore)
     session.talk.ackDue = true
-    if (missing === 0) return
-    const lost = gap.readings ?? missing
-    agent.lost += lost
+    if ('stream' in what) {
+      mention(session, what.stream)
+      const missing = ledger.gap(turn, agent.key, what.stream, what.ranges)
+      if (missing === 0) return
+      const declared = what.ranges.reduce((sum, { from, to }) => sum + to - from, 0)
+      // Of batches that had arrived all the same no reading is lost; how many each held, nobody knows any more.
+      if (readings === undefined) losses.add(cause, { batches: missing })
+      else losses.add(cause, { readings: Math.round((readings * missing) / declared) })
+    } else {
+      const { startsBefore } = what
+      session.talk.startsBefore = Math.max(session.talk.startsBefore, startsBefore)
+      const missing = ledger.gapBefore(turn, agent.key, startsBefore)
+      const known = startsBefore <= agent.lostBefore
+      if (known && missing === 0) return
+      agent.lostBefore = Math.max(agent.lostBefore, startsBefore)
+      losses.add(cause, readings === undefined ? { batches: missing, unknown: !known } : { readings })
+    }
     agents.save(turn, agent)
-    const what = gap.readings === undefined ? `${missing} batches` : `${gap.readings} readings`
-    this.#tell(turn, agent, 'FW_READINGS_LOST', `${agent.name} lost ${what} (${CAUSE_TEXT[gap.cause]})`, {
-      lost,
-      cause: gap.cause,
-    })
+  }
+
+  /** NOTICEs up to this id have arrived. */
+  #noticed(turn: Turn, session: Session, agent: Agent, through: number): void {
+    let from = Math.min(through + 1, agent.noticeNext)
+    if (through >= agent.noticeNext && through < MAX_NOTICE_ID) {
+      // From a life of this gateway that it does not remember. What it has to say now needs an id above that.
+      from = through + 1
+      agent.noticeNext = from + 1
+    }
+    if (from <= agent.noticeFrom) return
+    agent.noticeFrom = from
+    session.talk.setupAt = turn.now
+    this.#parts.agents.save(turn, agent)
   }
 
   #ready(turn: Turn, session: Session, agent: Agent): void {
-    const { sessions, agents, invites } = this.#parts
+    const { sessions, agents, invites, news } = this.#parts
     sessions.confirm(turn, session)
     if (agent.confirmed) return
     agent.confirmed = true
     agents.save(turn, agent)
     const invite = invites.find(agent.inviteId)
     if (invite && invite.state === 'bound') invites.set(turn, invite, 'used')
-    this.#report(agent, 'info', 'FW_AGENT_JOINED', `${agent.name} has joined`)
+    news.report(agent, 'info', 'FW_AGENT_JOINED', `${agent.name} has joined`)
   }
 
   /** The agent was told that these are safe, and this ledger does not have them. */
-  #unknownBelowFloor(turn: Turn, agent: Agent, batches: number): void {
-    if (this.#parts.restored()) {
-      const text = `${batches} batches of ${agent.name} were acknowledged before this gateway was restored`
-      this.#tell(turn, agent, 'FW_ACKNOWLEDGED_BEFORE_RESTORE', text, { batches })
-      return
-    }
-    agent.lost += batches
+  #unknownBelowFloor(turn: Turn, agent: Agent, batches: number, losses: Losses): void {
+    if (this.#parts.restored()) return losses.addBeforeRestore(batches)
+    losses.add('ledger', { batches })
     this.#parts.agents.save(turn, agent)
-    const text = `${batches} batches of ${agent.name} were acknowledged and are not in this gateway's ledger`
-    this.#tell(turn, agent, 'FW_READINGS_LOST', text, { lost: batches, cause: 'ledger' })
-  }
-
-  #mention(session: Session, stream: Uint8Array): void {
-    const name = hex(stream)
-    session.talk.streams.delete(name)
-    session.talk.streams.add(name)
-  }
-
-  /** To the operator and, with the readings, to whoever subscribes to events. */
-  #tell(
-    turn: Turn,
-    agent: Agent,
-    code: string,
-    message: string,
-    fields: Record<string, string | number>,
-  ): void {
-    const wallMs = this.#parts.clock.wallMs()
-    turn.write(
-      outboxEventWrite(this.#parts.nextSequence(), {
-        level: 'warn',
-        code,
-        message,
-        wallMs,
-        agent: agent.name,
-        fields,
-      }),
-    )
-    turn.then(() => this.#parts.ports.report('warn', code, message, { agent: agent.name, ...fields }))
-  }
-
-  #report(agent: Agent, level: 'info' | 'error', code: string, message: string): void {
-    this.#parts.ports.report(level, code, message, { agent: agent.name })
   }
 }
 
-const CAUSE_TEXT = {
-  full: 'its spool was full',
-  age: 'they grew too old in its spool',
-  lost: 'its spool was lost',
-  corrupt: 'its spool was damaged',
-} as const
+/** The stream is to be acknowledged in the next answers, before those that were mentioned longer ago. */
+function mention({ talk: { streams } }: Session, stream: Uint8Array): void {
+  const name = hex(stream)
+  streams.delete(name)
+  streams.add(name)
+  const [oldest] = streams
+  if (streams.size > MAX_ACKED_STREAMS && oldest !== undefined) streams.delete(oldest)
+}
 
-function readable(batch: SealedBatch): { readonly count: number; readonly bootId: Uint8Array } | undefined {
+/** Undefined where it does not read; 'newer' where a later release might read it. */
+function read({ bytes }: SealedBatch): Batch | 'newer' | undefined {
   try {
-    const { readings, bootId } = decodeBatch(batch.bytes)
-    return { count: readings.length, bootId }
+    return decodeBatch(bytes)
   } catch (error) {
-    if (error instanceof ProtocolError) return undefined
-    throw error
+    if (!(error instanceof ProtocolError)) throw error
+    return error.code === 'FW_VERSION_UNKNOWN' ? 'newer' : undefined
   }
 }
 

@@ -1,11 +1,9 @@
 import {
-  asArray,
   asBool,
   asBytes,
   asFinite,
   asText,
   asUint,
-  decodeCbor,
   encodeCbor,
   INVITE_ID_BIT,
   readU32,
@@ -15,7 +13,7 @@ import {
 import type { Store } from '@fieldwhisper/host'
 import { GatewayError } from '../errors.js'
 import { INVITE_LIFE_MS, MAX_CLOSED_INVITES, MAX_OPEN_INVITES } from './constants.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 /**
@@ -124,7 +122,7 @@ export class Invites {
 }
 
 function decode(id: number, value: Uint8Array): InviteRecord {
-  const [, secret, name, replace, confirm, created, state, boundTo] = asArray(decodeCbor(value), 'invite', 8)
+  const [, secret, name, replace, confirm, created, state, boundTo] = readRecord(value, 'invite', 8)
   return {
     id,
     secret: new Uint8Array(asBytes(secret, 'secret', 32)),

@@ -3,17 +3,26 @@ import {
   asBool,
   asFinite,
   asUint,
-  decodeCbor,
   encodeCbor,
   hex,
   readU32,
+  type CborValue,
   type Range,
   type StreamAck,
   type StreamState,
 } from '@fieldwhisper/protocol'
 import type { Store } from '@fieldwhisper/host'
-import { CLOSED_STREAM_LIFE_MS, MAX_NUMBER_SPAN, MAX_OPEN_STREAMS, MAX_STREAM_RANGES } from './constants.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import {
+  CLOSED_STREAM_LIFE_MS,
+  MAX_NUMBER_SPAN,
+  MAX_OPEN_STREAMS,
+  MAX_STREAM_RANGES,
+  MAX_STREAMS,
+  MAX_TURN_WRITES,
+  STREAMS_FORGOTTEN,
+} from './constants.js'
+import { isSettled, settle, touches, unsettled } from './settled.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 const AGENT_BYTES = 32
@@ -25,9 +34,16 @@ interface StreamRecord {
   through: number
   /** Settled numbers above `through`, ascending, not touching. */
   ranges: Range[]
+  /** Numbers that were given out are below it. */
   end: number
   closed: boolean
   seenRunning: number
+}
+
+interface AgentStreams {
+  readonly records: Map<string, StreamRecord>
+  /** Of these, so many with something missing. */
+  incomplete: number
 }
 
 export type Receipt = 'new' | 'seen' | 'refused'
@@ -37,24 +53,29 @@ export type Receipt = 'new' | 'seen' | 'refused'
  * life, so a restored agent, which draws a new stream, can never be taken for its old self.
  */
 export class Ledger {
-  readonly #agents = new Map<string, Map<string, StreamRecord>>()
+  readonly #agents = new Map<string, AgentStreams>()
 
   constructor(store: Store) {
     for (const { key, value } of store.range(TABLE.ledger)) {
       const record = decode(new Uint8Array(key.subarray(AGENT_BYTES)), value)
-      this.#streams(hex(key.subarray(0, AGENT_BYTES))).set(hex(record.stream), record)
+      const streams = this.#streams(key.subarray(0, AGENT_BYTES))
+      streams.records.set(hex(record.stream), record)
+      if (isIncomplete(record)) streams.incomplete++
     }
+  }
+
+  /** Whether a batch is settled already. */
+  has(agentKey: Uint8Array, stream: Uint8Array, number: number): boolean {
+    const record = this.#find(agentKey, stream)
+    return record !== undefined && isSettled(record, number)
   }
 
   /** Notes one batch. 'refused' where it is out of the bounds that keep this ledger small; then it is not acknowledged. */
   receive(turn: Turn, agentKey: Uint8Array, stream: Uint8Array, number: number): Receipt {
     const record = this.#record(turn, agentKey, stream)
     if (!record || number >= record.through + MAX_NUMBER_SPAN) return 'refused'
-    if (settled(record, number)) return 'seen'
-    if (number > record.through && record.ranges.length >= MAX_STREAM_RANGES && !touches(record, number))
-      return 'refused'
-    settle(record, number, number + 1)
-    this.#save(turn, agentKey, record)
+    if (isSettled(record, number)) return 'seen'
+    if (!this.#settle(turn, agentKey, record, { from: number, to: number + 1 })) return 'refused'
     return 'new'
   }
 
@@ -62,24 +83,25 @@ export class Ledger {
   gap(turn: Turn, agentKey: Uint8Array, stream: Uint8Array, ranges: readonly Range[]): number {
     const record = this.#record(turn, agentKey, stream)
     if (!record) return 0
-    const before = unsettled(record, ranges)
-    for (const { from, to } of ranges) {
-      if (to <= record.through + MAX_NUMBER_SPAN && record.ranges.length < MAX_STREAM_RANGES)
-        settle(record, from, to)
+    let missing = 0
+    for (const range of ranges) {
+      const open = unsettled(record, range)
+      if (open > 0 && this.#settle(turn, agentKey, record, range)) missing += open
     }
-    this.#save(turn, agentKey, record)
-    return before
+    return missing
   }
 
   /** Settles every stream that an agent began before `start` and lost; returns the missing batches that were declared. */
   gapBefore(turn: Turn, agentKey: Uint8Array, start: number): number {
     let missing = 0
-    for (const record of this.#streams(hex(agentKey)).values()) {
-      if (readU32(record.stream, 0) >= start) continue
-      missing += unsettled(record, [{ from: 0, to: record.end }])
-      settle(record, 0, record.end)
-      record.closed = true
-      this.#save(turn, agentKey, record)
+    for (const record of this.#streams(agentKey).records.values()) {
+      const open = unsettled(record, { from: 0, to: record.end })
+      if (readU32(record.stream, 0) >= start || (open === 0 && record.closed)) continue
+      missing += open
+      this.#change(turn, agentKey, record, () => {
+        settle(record, 0, record.end)
+        record.closed = true
+      })
     }
     return missing
   }
@@ -88,28 +110,27 @@ export class Ledger {
    * Takes over what an agent says of a stream. Below its floor everything was acknowledged, by this ledger or by one that is
    * lost; returns how many batches this ledger never saw.
    */
-  declare(turn: Turn, agentKey: Uint8Array, state: StreamState): number {
-    const record = this.#record(turn, agentKey, state.stream)
-    if (!record) return 0
-    const unknown = state.floor > record.through ? unsettled(record, [{ from: 0, to: state.floor }]) : 0
-    const changed = state.floor > record.through || state.end > record.end || state.closed !== record.closed
-    if (state.floor > record.through) settle(record, 0, state.floor)
-    record.end = Math.max(record.end, state.end)
-    record.closed ||= state.closed
-    if (changed) this.#save(turn, agentKey, record)
+  declare(turn: Turn, agentKey: Uint8Array, { stream, floor, end, closed }: StreamState): number {
+    const record = this.#record(turn, agentKey, stream)
+    if (!record || (floor <= record.through && end <= record.end && (record.closed || !closed))) return 0
+    const unknown = unsettled(record, { from: 0, to: floor })
+    this.#change(turn, agentKey, record, () => {
+      if (floor > record.through) settle(record, 0, floor)
+      record.end = Math.max(record.end, end)
+      record.closed ||= closed
+    })
     return unknown
   }
 
   /** What can be acknowledged of a stream. */
   ack(agentKey: Uint8Array, stream: Uint8Array, maxRanges: number): StreamAck {
-    const record = this.#agents.get(hex(agentKey))?.get(hex(stream))
+    const record = this.#find(agentKey, stream)
     return { stream, through: record?.through ?? 0, ranges: record?.ranges.slice(0, maxRanges) ?? [] }
   }
 
   /** The streams an agent used last, in hexadecimal, oldest first. */
   recent(agentKey: Uint8Array, count: number): string[] {
-    const streams = [...(this.#agents.get(hex(agentKey)) ?? [])]
-    return streams
+    return [...this.#streams(agentKey).records]
       .sort(([, a], [, b]) => a.seenRunning - b.seenRunning)
       .slice(-count)
       .map(([name]) => name)
@@ -118,115 +139,112 @@ export class Ledger {
   /** Batches that an agent declared and that have not arrived. */
   missing(agentKey: Uint8Array): number {
     let missing = 0
-    for (const record of this.#agents.get(hex(agentKey))?.values() ?? []) {
-      missing += unsettled(record, [{ from: 0, to: record.end }])
+    for (const record of this.#streams(agentKey).records.values()) {
+      missing += unsettled(record, { from: 0, to: record.end })
     }
     return missing
   }
 
-  /** Forgets streams that ended long ago. */
+  /** Forgets complete streams that ended long ago. */
   expire(turn: Turn): void {
-    for (const [agent, streams] of this.#agents) {
-      for (const [name, record] of streams) {
-        if (!record.closed || turn.running - record.seenRunning < CLOSED_STREAM_LIFE_MS) continue
-        streams.delete(name)
-        turn.erase(TABLE.ledger, ledgerKey(Buffer.from(agent, 'hex'), record.stream))
+    for (const [agent, { records }] of this.#agents) {
+      for (const record of records.values()) {
+        if (turn.size >= MAX_TURN_WRITES) return
+        const old = turn.running - record.seenRunning >= CLOSED_STREAM_LIFE_MS
+        if (record.closed && old && !isIncomplete(record))
+          forget(turn, Buffer.from(agent, 'hex'), records, record)
       }
     }
   }
 
+  #find(agentKey: Uint8Array, stream: Uint8Array): StreamRecord | undefined {
+    return this.#agents.get(hex(agentKey))?.records.get(hex(stream))
+  }
+
+  /** The record of a stream, new where there is room for one more. */
   #record(turn: Turn, agentKey: Uint8Array, stream: Uint8Array): StreamRecord | undefined {
-    const streams = this.#streams(hex(agentKey))
+    const streams = this.#streams(agentKey)
+    const { records } = streams
     const name = hex(stream)
-    let record = streams.get(name)
+    let record = records.get(name)
     if (!record) {
-      if (openStreams(streams) >= MAX_OPEN_STREAMS) return undefined
+      if (streams.incomplete >= MAX_OPEN_STREAMS) return undefined
+      if (records.size >= MAX_STREAMS) this.#forgetSome(turn, agentKey, records)
       const fresh = { through: 0, ranges: [], end: 0, closed: false, seenRunning: turn.running }
       record = { stream: new Uint8Array(stream), ...fresh }
-      streams.set(name, record)
+      records.set(name, record)
     }
     record.seenRunning = turn.running
     return record
   }
 
-  #streams(agent: string): Map<string, StreamRecord> {
+  #forgetSome(turn: Turn, agentKey: Uint8Array, records: Map<string, StreamRecord>): void {
+    const complete = [...records.values()].filter((record) => !isIncomplete(record))
+    complete.sort((a, b) => a.seenRunning - b.seenRunning)
+    for (const record of complete.slice(0, STREAMS_FORGOTTEN)) forget(turn, agentKey, records, record)
+  }
+
+  /** False where that would make more ranges than are kept. */
+  #settle(turn: Turn, agentKey: Uint8Array, record: StreamRecord, range: Range): boolean {
+    const apart = range.from > record.through && !touches(record, range)
+    if (apart && record.ranges.length >= MAX_STREAM_RANGES) return false
+    this.#change(turn, agentKey, record, () => settle(record, range.from, range.to))
+    return true
+  }
+
+  /** Every change of a record goes through here: it is counted and written. */
+  #change(turn: Turn, agentKey: Uint8Array, record: StreamRecord, change: () => void): void {
+    const streams = this.#streams(agentKey)
+    const before = Number(isIncomplete(record))
+    change()
+    streams.incomplete += Number(isIncomplete(record)) - before
+    turn.put(TABLE.ledger, ledgerKey(agentKey, record.stream), () => encodeCbor(recordOf(record)))
+  }
+
+  #streams(agentKey: Uint8Array): AgentStreams {
+    const agent = hex(agentKey)
     let streams = this.#agents.get(agent)
-    if (!streams) this.#agents.set(agent, (streams = new Map<string, StreamRecord>()))
+    if (!streams) this.#agents.set(agent, (streams = { records: new Map(), incomplete: 0 }))
     return streams
   }
-
-  #save(turn: Turn, agentKey: Uint8Array, record: StreamRecord): void {
-    const { through, ranges, end, closed, seenRunning } = record
-    const value = [
-      RECORD_VERSION,
-      through,
-      ranges.map(({ from, to }) => [from, to]),
-      end,
-      closed,
-      seenRunning,
-    ]
-    turn.put(TABLE.ledger, ledgerKey(agentKey, record.stream), encodeCbor(value))
-  }
 }
 
-function settled({ through, ranges }: StreamRecord, number: number): boolean {
-  return number < through || ranges.some(({ from, to }) => number >= from && number < to)
+function isIncomplete({ through, end }: StreamRecord): boolean {
+  return through < end
 }
 
-function touches({ ranges }: StreamRecord, number: number): boolean {
-  return ranges.some(({ from, to }) => number === to || number === from - 1)
-}
-
-/** Adds [from, to) and moves `through` up over what has become contiguous. */
-function settle(record: StreamRecord, from: number, to: number): void {
-  const merged: Range[] = []
-  let added = { from: Math.min(from, to), to }
-  for (const range of record.ranges) {
-    if (range.to < added.from || range.from > added.to) merged.push(range)
-    else added = { from: Math.min(range.from, added.from), to: Math.max(range.to, added.to) }
-  }
-  if (added.from <= record.through) record.through = Math.max(record.through, added.to)
-  else merged.push(added)
-  merged.sort((a, b) => a.from - b.from)
-  while (merged[0] && merged[0].from <= record.through)
-    record.through = Math.max(record.through, merged.shift()!.to)
-  record.ranges = merged
-  record.end = Math.max(record.end, to)
-}
-
-function unsettled(record: StreamRecord, ranges: readonly Range[]): number {
-  let count = 0
-  for (const { from, to } of ranges) {
-    let open = Math.max(0, to - Math.max(from, record.through))
-    for (const range of record.ranges) {
-      open -= Math.max(0, Math.min(to, range.to) - Math.max(from, range.from, record.through))
-    }
-    count += open
-  }
-  return count
-}
-
-function openStreams(streams: Map<string, StreamRecord>): number {
-  let open = 0
-  for (const { closed, through, end } of streams.values()) if (!closed || through < end) open++
-  return open
+function forget(
+  turn: Turn,
+  agentKey: Uint8Array,
+  records: Map<string, StreamRecord>,
+  record: StreamRecord,
+): void {
+  records.delete(hex(record.stream))
+  turn.erase(TABLE.ledger, ledgerKey(agentKey, record.stream))
 }
 
 function ledgerKey(agentKey: Uint8Array, stream: Uint8Array): Uint8Array {
   return Buffer.concat([agentKey, stream])
 }
 
+function recordOf({ through, ranges, end, closed, seenRunning }: StreamRecord): CborValue {
+  return [RECORD_VERSION, through, ranges.map(({ from, to }) => [from, to]), end, closed, seenRunning]
+}
+
 function decode(stream: Uint8Array, value: Uint8Array): StreamRecord {
-  const [, through, ranges, end, closed, seen] = asArray(decodeCbor(value), 'ledger entry', 6)
+  const [, through, ranges, end, closed, seen] = readRecord(value, 'ledger entry', 6)
   return {
     stream,
-    through: asUint(through, 'through'),
-    ranges: asArray(ranges, 'ranges', 0, MAX_STREAM_RANGES + 1).map((entry) => {
+    through: asUint(through, 'through', MAX_END),
+    ranges: asArray(ranges, 'ranges', 0, MAX_STREAM_RANGES).map((entry) => {
       const [from, to] = asArray(entry, 'range', 2)
-      return { from: asUint(from, 'from'), to: asUint(to, 'to') }
+      return { from: asUint(from, 'from', MAX_END), to: asUint(to, 'to', MAX_END) }
     }),
-    end: asUint(end, 'end'),
+    end: asUint(end, 'end', MAX_END),
     closed: asBool(closed, 'closed'),
     seenRunning: asFinite(seen, 'seen'),
   }
 }
+
+/** One above the highest number of a batch. */
+const MAX_END = 2 ** 32

@@ -1,23 +1,30 @@
-import { asArray, asUint, decodeCbor, encodeCbor } from '@fieldwhisper/protocol'
+import { asUint, encodeCbor } from '@fieldwhisper/protocol'
 import type { Store, Write } from '@fieldwhisper/host'
 import type { Ports } from './ports.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 export interface Counters {
-  /** Enrolments, revocations and rotations so far. */
+  /** Enrolments, revocations and other changes so far. */
   siteRevision: number
   /** Doorbell secrets: grows with every revocation. */
   epoch: number
-  /** The next prekey record's number; committed before a record is published. */
+  /** The next signed prekey record's number; committed before a record is published. */
   nextPrekey: number
+  nextOneTime: number
   nextCertificate: number
   nextSessionOrder: number
   /** How often this gateway found itself restored from a backup. */
   restores: number
 }
 
+type Counter = 'nextPrekey' | 'nextOneTime' | 'nextCertificate' | 'nextSessionOrder'
+
 const KEY = new TextEncoder().encode('counters')
+/** Version and counters of a new site, without the restores. */
+const FRESH: readonly number[] = [RECORD_VERSION, 0, 1, 1, 1, 1, 1]
+/** 32 bits. Where it cannot grow it stays: restores are then noticed by prekey numbers and epochs alone. */
+const MAX_SITE_REVISION = 0xffff_ffff
 
 /** The gateway's few counters, one record. */
 export class Meta {
@@ -31,40 +38,46 @@ export class Meta {
         'the counters of this gateway are gone: it goes on as after a restore; repeat revocations and open invites'
       ports.report('warn', 'FW_GATEWAY_RESTORED', text)
     }
-    const fields = bytes ? asArray(decodeCbor(bytes), 'counters', 7) : [RECORD_VERSION, 0, 1, 1, 1, 1, 1]
+    const fields = bytes ? readRecord(bytes, 'counters', 8) : [...FRESH, 1]
     const field = (index: number): number => asUint(fields[index], 'counter', Number.MAX_SAFE_INTEGER)
     this.counters = {
       siteRevision: field(1),
       epoch: field(2),
       nextPrekey: field(3),
-      nextCertificate: field(4),
-      nextSessionOrder: field(5),
-      restores: field(6),
+      nextOneTime: field(4),
+      nextCertificate: field(5),
+      nextSessionOrder: field(6),
+      restores: field(7),
     }
   }
 
   /** What `gateway init` stores for a new site. */
   static initialWrite(): Write {
-    return { table: TABLE.meta, key: KEY, value: encodeCbor([RECORD_VERSION, 0, 1, 1, 1, 1, 0]) }
+    return { table: TABLE.meta, key: KEY, value: encodeCbor([...FRESH, 0]) }
   }
 
   save(turn: Turn): void {
-    const { siteRevision, epoch, nextPrekey, nextCertificate, nextSessionOrder, restores } = this.counters
-    const record = [
-      RECORD_VERSION,
-      siteRevision,
-      epoch,
-      nextPrekey,
-      nextCertificate,
-      nextSessionOrder,
-      restores,
-    ]
-    turn.put(TABLE.meta, KEY, encodeCbor(record))
+    const { counters } = this
+    const { siteRevision, epoch, nextPrekey, nextOneTime, nextCertificate, nextSessionOrder, restores } =
+      counters
+    const record = [RECORD_VERSION, siteRevision, epoch, nextPrekey, nextOneTime]
+    turn.put(TABLE.meta, KEY, encodeCbor([...record, nextCertificate, nextSessionOrder, restores]))
   }
 
-  next(turn: Turn, counter: 'nextPrekey' | 'nextCertificate' | 'nextSessionOrder'): number {
+  next(turn: Turn, counter: Counter): number {
     const value = this.counters[counter]++
     this.save(turn)
     return value
+  }
+
+  /** Other records show how far a lost counter had come. */
+  atLeast(counter: Counter, value: number): void {
+    this.counters[counter] = Math.max(this.counters[counter], value)
+  }
+
+  /** Something changed that every agent is to hear of. */
+  revise(turn: Turn): void {
+    this.counters.siteRevision = Math.min(this.counters.siteRevision + 1, MAX_SITE_REVISION)
+    this.save(turn)
   }
 }

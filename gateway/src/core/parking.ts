@@ -1,8 +1,13 @@
-import { PARKED_BYTES, PARKED_MS, PARKED_PACKETS } from './constants.js'
+import { MAX_PARKED_BYTES, PARKED_BYTES, PARKED_MS, PARKED_PACKETS } from './constants.js'
 
 interface Parked {
   readonly packet: Uint8Array
   readonly until: number
+}
+
+interface Place {
+  packets: Parked[]
+  bytes: number
 }
 
 /**
@@ -10,27 +15,40 @@ interface Parked {
  * never be thrown away as unknown just because it was quick.
  */
 export class Parking {
-  readonly #links = new Map<number, Parked[]>()
+  readonly #links = new Map<number, Place>()
+  #bytes = 0
 
-  park(link: number, packet: Uint8Array, now: number): void {
-    const parked = this.#live(link, now)
-    const bytes = parked.reduce((sum, { packet }) => sum + packet.length, 0)
-    if (parked.length >= PARKED_PACKETS || bytes + packet.length > PARKED_BYTES) return
-    parked.push({ packet, until: now + PARKED_MS })
-    this.#links.set(link, parked)
+  /** Bytes of all links. */
+  get bytes(): number {
+    return this.#bytes
   }
 
+  /** False where this link, or all together, have no room. */
+  park(link: number, packet: Uint8Array, now: number): boolean {
+    const place = this.#links.get(link) ?? { packets: [], bytes: 0 }
+    if (
+      place.packets.length >= PARKED_PACKETS ||
+      place.bytes + packet.length > PARKED_BYTES ||
+      this.#bytes + packet.length > MAX_PARKED_BYTES
+    ) {
+      return false
+    }
+    place.packets.push({ packet, until: now + PARKED_MS })
+    place.bytes += packet.length
+    this.#bytes += packet.length
+    this.#links.set(link, place)
+    return true
+  }
+
+  /** What waits for this link and is not too old. */
   take(link: number, now: number): Uint8Array[] {
-    const parked = this.#live(link, now)
-    this.#links.delete(link)
-    return parked.map(({ packet }) => packet)
+    const place = this.#links.get(link)
+    this.forget(link)
+    return place?.packets.filter(({ until }) => until > now).map(({ packet }) => packet) ?? []
   }
 
   forget(link: number): void {
+    this.#bytes -= this.#links.get(link)?.bytes ?? 0
     this.#links.delete(link)
-  }
-
-  #live(link: number, now: number): Parked[] {
-    return (this.#links.get(link) ?? []).filter(({ until }) => until > now)
   }
 }

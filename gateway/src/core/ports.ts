@@ -25,7 +25,9 @@ export interface HelloResult {
   readonly id: number
   /** Absent where the hello did not open, for whatever reason. */
   readonly opened?: OpenedHello
-  /** Public halves of the one-time prekey. */
+  /** The worker itself failed, not the hello. */
+  readonly failure?: string
+  /** Public halves of the one-time prekey; empty where the hello did not open. */
   readonly agreementKey: Uint8Array
   readonly kemKey: Uint8Array
 }
@@ -38,6 +40,8 @@ export interface Ports {
   deposit(packet: Uint8Array): void
   /** The packet is committed, a duplicate, or failed for good: the relay may forget it. */
   discard(relay: number, address: Uint8Array, packetHash: Uint8Array): void
+  /** Packets of this relay were dropped unopened: by a new connection it is to hand over again what was not deleted. */
+  renew(relay: number): void
   /** Create and read this mailbox at every relay, from now on and after each reconnect. */
   hold(key: AddressKey): void
   /** The mailbox and what it holds may go. */

@@ -1,34 +1,43 @@
 import {
   addressKeyFromSeed,
-  asArray,
   asBytes,
   asFinite,
+  concat,
   crypto,
-  decodeCbor,
   encodeCbor,
   hex,
   readU32,
   signRecord,
   u32,
   type AddressKey,
+  type PrekeyRecord,
   type PrekeySecrets,
   type Random,
   type SigningKey,
 } from '@fieldwhisper/protocol'
 import type { Store } from '@fieldwhisper/host'
 import {
-  MAX_HELLOS_A_PREKEY,
+  MAX_HELLOS_A_DOORBELL,
+  MAX_HELLOS_A_SUCCESSOR,
+  MAX_TURN_WRITES,
   ONE_TIME_PREKEY_LIFE_MS,
   SIGNED_PREKEY_LIFE_MS,
   SIGNED_PREKEY_ROTATION_MS,
 } from './constants.js'
 import type { Meta } from './meta.js'
 import type { GatewayIdentity, OneTimeSecrets } from './ports.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
+
+type Role = PrekeyRecord['role']
+/** First byte of a key in the store. */
+const ROLES: readonly Role[] = ['signed', 'one-time']
+const LIFE_MS: Record<Role, number> = { signed: SIGNED_PREKEY_LIFE_MS, 'one-time': ONE_TIME_PREKEY_LIFE_MS }
 
 /** A prekey whose private half is still held. */
 export interface Prekey {
+  readonly role: Role
+  /** Unique in its role. */
   readonly number: number
   readonly record: Uint8Array
   readonly secrets: OneTimeSecrets
@@ -40,9 +49,13 @@ export interface Prekey {
   readonly hellos: Map<string, string>
 }
 
-/** Signed prekeys with their doorbells, one-time prekeys of sessions, and which hellos they accepted. */
+/**
+ * Signed prekeys with their doorbells, one-time prekeys of sessions, and which hellos they accepted. Each role counts for itself:
+ * the signed numbers grow by one a day, so that a jump in them means something (see RestoreWatch).
+ */
 export class Prekeys {
-  readonly #prekeys = new Map<number, Prekey>()
+  readonly #signed = new Map<number, Prekey>()
+  readonly #oneTime = new Map<number, Prekey>()
   readonly #identity: GatewayIdentity
   readonly #signer: SigningKey
   readonly #siteKey: Uint8Array
@@ -54,21 +67,24 @@ export class Prekeys {
     this.#siteKey = crypto.signingKey(identity.siteSeed).publicKey
     this.#meta = meta
     for (const { key, value } of store.range(TABLE.prekeys)) {
-      const prekey = decode(readU32(key, 0), value)
-      this.#prekeys.set(prekey.number, prekey)
+      const prekey = decode(roleOf(key), readU32(key, 1), value)
+      this.#of(prekey.role).set(prekey.number, prekey)
+      meta.atLeast(prekey.role === 'signed' ? 'nextPrekey' : 'nextOneTime', prekey.number + 1)
     }
     for (const { key, value } of store.range(TABLE.hellos)) {
-      this.#prekeys.get(readU32(key, 0))?.hellos.set(hex(key.subarray(4)), hex(value))
+      this.#of(roleOf(key))
+        .get(readU32(key, 1))
+        ?.hellos.set(hex(key.subarray(5)), hex(value))
     }
   }
 
-  get(number: number): Prekey | undefined {
-    return this.#prekeys.get(number)
+  oneTime(number: number): Prekey | undefined {
+    return this.#oneTime.get(number)
   }
 
   /** Signed prekeys, newest first. */
   doorbells(): Prekey[] {
-    return [...this.#prekeys.values()].filter(({ doorbell }) => doorbell).sort((a, b) => b.number - a.number)
+    return [...this.#signed.values()].sort((a, b) => b.number - a.number)
   }
 
   newest(): Prekey | undefined {
@@ -80,26 +96,33 @@ export class Prekeys {
     return { record: prekey.record, gatewaySecret: this.#identity.agreementSecret, ...prekey.secrets }
   }
 
-  /** A new signed prekey where the newest is a day old; returns it, and the doorbells that ended. */
-  rotate(
-    turn: Turn,
-    random: Random,
-    force = false,
-  ): { readonly made?: Prekey; readonly ended: readonly Prekey[] } {
-    const ended = this.doorbells().filter((old) => turn.running - old.createdRunning > SIGNED_PREKEY_LIFE_MS)
-    for (const old of ended) this.erase(turn, old.number)
+  /** The session that this hello made, whether that still lives or not. */
+  accepted(prekey: Prekey, hash: Uint8Array): string | undefined {
+    return prekey.hellos.get(hex(hash))
+  }
+
+  isFull({ role, hellos }: Prekey): boolean {
+    return hellos.size >= (role === 'signed' ? MAX_HELLOS_A_DOORBELL : MAX_HELLOS_A_SUCCESSOR)
+  }
+
+  /** A new signed prekey where the newest is a day old or was used a lot; returns it. */
+  rotate(turn: Turn, random: Random, force = false): Prekey | undefined {
     const newest = this.newest()
-    if (!force && newest && turn.running - newest.createdRunning < SIGNED_PREKEY_ROTATION_MS) return { ended }
+    const fresh =
+      newest &&
+      turn.running - newest.createdRunning < SIGNED_PREKEY_ROTATION_MS &&
+      newest.hellos.size < MAX_HELLOS_A_DOORBELL / 2
+    if (fresh && !force) return undefined
     const secrets = { prekeySecret: random(32), kemSeed: random(64) }
     const doorbellSeed = random(32)
     const doorbell = addressKeyFromSeed(doorbellSeed)
-    const made = this.#add(turn, 'signed', doorbell.address, secrets, {
+    const number = this.#meta.next(turn, 'nextPrekey')
+    return this.#add(turn, 'signed', number, doorbell.address, secrets, {
       agreementKey: crypto.agreementKey(secrets.prekeySecret).publicKey,
       kemKey: crypto.kem.publicKey(secrets.kemSeed),
       doorbell,
       doorbellSeed,
     })
-    return { made, ended }
   }
 
   /** The one-time prekey of a session's successor; its public halves were made by the worker. */
@@ -109,31 +132,43 @@ export class Prekeys {
     secrets: OneTimeSecrets,
     publicKeys: { readonly agreementKey: Uint8Array; readonly kemKey: Uint8Array },
   ): Prekey {
-    return this.#add(turn, 'one-time', address, secrets, publicKeys)
+    const number = this.#meta.next(turn, 'nextOneTime')
+    return this.#add(turn, 'one-time', number, address, secrets, publicKeys)
   }
 
   rememberHello(turn: Turn, prekey: Prekey, hash: Uint8Array, sessionId: Uint8Array): void {
-    if (prekey.hellos.size >= MAX_HELLOS_A_PREKEY) return
     prekey.hellos.set(hex(hash), hex(sessionId))
-    turn.put(TABLE.hellos, helloKey(prekey.number, hash), sessionId)
+    turn.put(TABLE.hellos, concat(keyOf(prekey), hash), sessionId)
   }
 
-  erase(turn: Turn, number: number): void {
-    const prekey = this.#prekeys.get(number)
-    if (!prekey) return
-    this.#prekeys.delete(number)
-    turn.erase(TABLE.prekeys, u32(number))
-    for (const hash of prekey.hellos.keys())
-      turn.erase(TABLE.hellos, helloKey(number, Buffer.from(hash, 'hex')))
+  /** Erases private halves whose time is over, also of sessions that are gone; returns the signed ones among them. */
+  expire(turn: Turn): Prekey[] {
+    const ended: Prekey[] = []
+    for (const prekey of [...this.#signed.values(), ...this.#oneTime.values()]) {
+      if (turn.running - prekey.createdRunning <= LIFE_MS[prekey.role]) continue
+      // The rest follows in a minute.
+      if (turn.size + prekey.hellos.size > MAX_TURN_WRITES) break
+      this.erase(turn, prekey)
+      if (prekey.role === 'signed') ended.push(prekey)
+    }
+    return ended
   }
 
-  expired(turn: Turn, prekey: Prekey): boolean {
-    return !prekey.doorbell && turn.running - prekey.createdRunning > ONE_TIME_PREKEY_LIFE_MS
+  erase(turn: Turn, prekey: Prekey): void {
+    this.#of(prekey.role).delete(prekey.number)
+    const key = keyOf(prekey)
+    turn.erase(TABLE.prekeys, key)
+    for (const hash of prekey.hellos.keys()) turn.erase(TABLE.hellos, concat(key, Buffer.from(hash, 'hex')))
+  }
+
+  #of(role: Role): Map<number, Prekey> {
+    return role === 'signed' ? this.#signed : this.#oneTime
   }
 
   #add(
     turn: Turn,
-    role: 'signed' | 'one-time',
+    role: Role,
+    number: number,
     address: Uint8Array,
     secrets: OneTimeSecrets,
     made: {
@@ -143,7 +178,6 @@ export class Prekeys {
       readonly doorbellSeed?: Uint8Array
     },
   ): Prekey {
-    const number = this.#meta.next(turn, 'nextPrekey')
     const { bytes } = signRecord(this.#signer, {
       role,
       number,
@@ -155,6 +189,7 @@ export class Prekeys {
     })
     const { doorbell, doorbellSeed } = made
     const prekey: Prekey = {
+      role,
       number,
       record: bytes,
       secrets,
@@ -162,22 +197,28 @@ export class Prekeys {
       createdRunning: turn.running,
       hellos: new Map(),
     }
-    this.#prekeys.set(number, prekey)
+    this.#of(role).set(number, prekey)
     const fields = [secrets.prekeySecret, secrets.kemSeed, doorbellSeed ?? null, turn.running]
-    turn.put(TABLE.prekeys, u32(number), encodeCbor([RECORD_VERSION, bytes, ...fields]))
+    turn.put(TABLE.prekeys, keyOf(prekey), encodeCbor([RECORD_VERSION, bytes, ...fields]))
     return prekey
   }
 }
 
-function helloKey(number: number, hash: Uint8Array): Uint8Array {
-  return Buffer.concat([u32(number), hash])
+/** Role u8 ‖ number u32; a hello's key goes on with its hash. */
+function keyOf({ role, number }: Pick<Prekey, 'role' | 'number'>): Uint8Array {
+  return concat(Uint8Array.of(ROLES.indexOf(role)), u32(number))
 }
 
-function decode(number: number, value: Uint8Array): Prekey {
-  const [, record, prekeySecret, kemSeed, doorbellSeed, created] = asArray(decodeCbor(value), 'prekey', 6)
+function roleOf(key: Uint8Array): Role {
+  return ROLES[key[0]!] ?? 'one-time'
+}
+
+function decode(role: Role, number: number, value: Uint8Array): Prekey {
+  const [, record, prekeySecret, kemSeed, doorbellSeed, created] = readRecord(value, 'prekey', 6)
   const bytes = new Uint8Array(asBytes(record, 'record', 1, 4096))
   const seed = doorbellSeed === null ? undefined : new Uint8Array(asBytes(doorbellSeed, 'doorbell seed', 32))
   return {
+    role,
     number,
     record: bytes,
     secrets: {

@@ -1,41 +1,46 @@
 import { equalBytes, parseRecord, ProtocolError, siteFingerprint, verifyRecord } from '@fieldwhisper/protocol'
-import { MAX_RECORD_JUMP } from './constants.js'
+import { MAX_RECORD_JUMP, RESTORE_MARGIN } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Meta } from './meta.js'
 import type { Ports } from './ports.js'
-import type { Prekeys } from './prekeys.js'
 import type { Turn } from './turn.js'
 
+interface Parts {
+  readonly meta: Meta
+  readonly invites: Invites
+  readonly ports: Ports
+  readonly siteKey: Uint8Array
+  readonly gatewayKey: Uint8Array
+}
+
 /**
- * A record of this gateway's own with a number it has never given out means that it was restored from a backup: it goes on above
- * that number and closes what the backup may have re-opened. A second time, or by a long way, somebody else uses its keys.
+ * A signed record of this gateway's own with a number it has never given out means that it was restored from a backup: it goes on
+ * well above that number and closes what the backup may have re-opened. A second time, or by a long way, somebody else uses its
+ * keys.
  */
 export class RestoreWatch {
-  readonly #parts: {
-    meta: Meta
-    prekeys: Prekeys
-    invites: Invites
-    ports: Ports
-    siteKey: Uint8Array
-    gatewayKey: Uint8Array
-  }
+  readonly #parts: Parts
   #adopted = false
   #overtakenAgain = false
 
-  constructor(parts: {
-    meta: Meta
-    prekeys: Prekeys
-    invites: Invites
-    ports: Ports
-    siteKey: Uint8Array
-    gatewayKey: Uint8Array
-  }) {
+  constructor(parts: Parts) {
     this.#parts = parts
   }
 
   /** No handshake is taken until an operator has looked. */
   get blocked(): boolean {
     return this.#overtakenAgain
+  }
+
+  /** Whether a record might be news: cheap, and no reason to believe it. */
+  mayBeNewer(bytes: Uint8Array): boolean {
+    try {
+      const { role, number } = parseRecord(bytes)
+      return role === 'signed' && number >= this.#parts.meta.counters.nextPrekey
+    } catch (error) {
+      if (error instanceof ProtocolError) return false
+      throw error
+    }
   }
 
   /** Somebody showed the record of this gateway's own directory slot. True where a new signed prekey has to be made. */
@@ -55,7 +60,7 @@ export class RestoreWatch {
       return false
     }
     this.#adopted = true
-    meta.counters.nextPrekey = number + 1
+    meta.counters.nextPrekey = number + 1 + RESTORE_MARGIN
     meta.counters.restores++
     meta.save(turn)
     invites.closeAll(turn)
@@ -69,9 +74,9 @@ export class RestoreWatch {
   }
 
   #newerOwnNumber(bytes: Uint8Array): number | undefined {
-    const { siteKey, gatewayKey, meta } = this.#parts
+    if (!this.mayBeNewer(bytes)) return undefined
+    const { siteKey, gatewayKey } = this.#parts
     try {
-      if (parseRecord(bytes).number < meta.counters.nextPrekey) return undefined
       const record = verifyRecord(bytes, siteFingerprint(siteKey))
       return equalBytes(record.gateway.signingKey, gatewayKey) ? record.number : undefined
     } catch (error) {

@@ -5,10 +5,10 @@ import {
   asFinite,
   asUint,
   concat,
-  decodeCbor,
   encodeCbor,
   hex,
   KeyTree,
+  MAX_HELLO_CONTENT_BYTES,
   OpeningDirection,
   readU32,
   SealingDirection,
@@ -16,16 +16,19 @@ import {
   TREE_LEAVES,
   u32,
   type AddressKey,
+  type CborValue,
   type HelloKind,
   type SessionSecrets,
 } from '@fieldwhisper/protocol'
 import type { Store } from '@fieldwhisper/host'
 import { ACK_BURST, ACKS_PER_SECOND, COUNTER_BLOCK } from './constants.js'
-import { RECORD_VERSION, TABLE } from './tables.js'
+import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import { TokenBucket } from './token-bucket.js'
 import type { Turn } from './turn.js'
 
 const KINDS: readonly HelloKind[] = ['join', 'continue', 'lost']
+
+export type Path = 'lan' | 'relay'
 
 /** What a successor's hello is checked with; erased once the successor is confirmed. */
 export interface Succession {
@@ -34,6 +37,12 @@ export interface Succession {
   readonly oneTime: number
   readonly addressKey: AddressKey
   readonly knockKey: Uint8Array
+}
+
+/** What rode along in a hello while nothing could be taken from its agent. No copy would bring it again. */
+export interface HeldContent {
+  readonly path: Path
+  readonly content: Uint8Array
 }
 
 /** One session with one agent, as the gateway keeps it. */
@@ -46,8 +55,6 @@ export interface Session {
   readonly kind: HelloKind
   /** Hex id of the session it continues, where it does. */
   readonly parent?: string
-  /** Number of the prekey its hello used. */
-  readonly prekey: number
   readonly up: OpeningDirection
   readonly down: SealingDirection
   readonly upSeed: Uint8Array
@@ -58,6 +65,7 @@ export interface Session {
   confirmed: boolean
   /** Running time at which a newer session was confirmed. */
   supersededRunning: number | undefined
+  held: HeldContent | undefined
   /** Counters below this may be used; the disk is past them. */
   reserved: number
   /** In memory only: where answers go and what they have to say. */
@@ -68,14 +76,17 @@ export interface Session {
 export interface Talk {
   /** The link that last brought a packet that opened. */
   link: number | undefined
-  /** Hex streams to acknowledge, the most recently named first. */
+  /** Links that brought a second copy of something: the answer to it got lost, and they get it again. */
+  readonly askers: Set<number>
+  /** Hex streams to acknowledge, the most recently named last. */
   readonly streams: Set<string>
   ackDue: boolean
   /** Streams with a smaller start number are settled by a gap. */
   startsBefore: number
   readonly acks: TokenBucket
   stamp: { readonly stampMs: number; readonly at: number } | undefined
-  openedAt: number
+  /** The agent was heard, or might have been: a new process has not listened yet. */
+  heardAt: number
   repeatedAt: number
   holdSaidAt: number
   /** WELCOME, PREKEY, NOTICE: when next, and the step to the one after. */
@@ -88,12 +99,13 @@ export interface Talk {
 export function newTalk(now: number): Talk {
   return {
     link: undefined,
+    askers: new Set(),
     streams: new Set(),
     ackDue: false,
     startsBefore: 0,
     acks: new TokenBucket({ perSecond: ACKS_PER_SECOND, burst: ACK_BURST }, now),
     stamp: undefined,
-    openedAt: -Infinity,
+    heardAt: now,
     repeatedAt: -Infinity,
     holdSaidAt: -Infinity,
     setupAt: now,
@@ -106,7 +118,7 @@ export function newTalk(now: number): Talk {
 export function beginSession(
   turn: Turn,
   secrets: SessionSecrets,
-  facts: { agentKey: Uint8Array; order: number; kind: HelloKind; parent?: string; prekey: number },
+  facts: { agentKey: Uint8Array; order: number; kind: HelloKind; parent?: string },
 ): Session {
   return {
     id: new Uint8Array(secrets.id),
@@ -121,6 +133,7 @@ export function beginSession(
     succession: undefined,
     confirmed: false,
     supersededRunning: undefined,
+    held: undefined,
     reserved: 0,
     talk: newTalk(turn.now),
   }
@@ -132,37 +145,37 @@ export function successionOf(resumption: Uint8Array, oneTime: number): Successio
 
 /** Makes sure that `count` packets may be sealed once this turn is on disk. */
 export function reserve(turn: Turn, session: Session, count: number): void {
-  const wanted = Math.min(TREE_LEAVES, session.down.next + count)
-  if (wanted <= session.reserved) return
-  const end = Math.min(TREE_LEAVES, session.down.next + Math.max(COUNTER_BLOCK, count))
-  turn.put(TABLE.sessionDown, session.id, concat(u32(end), session.down.treeFrom(end)))
+  const { id, down } = session
+  if (Math.min(TREE_LEAVES, down.next + count) <= session.reserved) return
+  const end = Math.min(TREE_LEAVES, down.next + Math.max(COUNTER_BLOCK, count))
+  turn.put(TABLE.sessionDown, id, () => concat(u32(end), down.treeFrom(end)))
   turn.then(() => (session.reserved = end))
 }
 
-export function saveUp(turn: Turn, session: Session): void {
-  turn.put(TABLE.sessionUp, session.id, session.up.tree.encode())
+export function saveUp(turn: Turn, { id, up }: Session): void {
+  turn.put(TABLE.sessionUp, id, () => up.tree.encode())
 }
 
 export function saveSession(turn: Turn, session: Session): void {
-  const { succession } = session
-  turn.put(
-    TABLE.sessions,
-    session.id,
-    encodeCbor([
-      RECORD_VERSION,
-      session.agentKey,
-      session.order,
-      KINDS.indexOf(session.kind),
-      session.parent ? Buffer.from(session.parent, 'hex') : null,
-      session.prekey,
-      session.upSeed,
-      session.downSeed,
-      session.createdRunning,
-      succession ? [succession.resumption, succession.oneTime] : null,
-      session.confirmed,
-      session.supersededRunning ?? null,
-    ]),
-  )
+  turn.put(TABLE.sessions, session.id, () => encodeCbor(recordOf(session)))
+}
+
+function recordOf(session: Session): CborValue {
+  const { parent, succession, held } = session
+  return [
+    RECORD_VERSION,
+    session.agentKey,
+    session.order,
+    KINDS.indexOf(session.kind),
+    parent ? Buffer.from(parent, 'hex') : null,
+    session.upSeed,
+    session.downSeed,
+    session.createdRunning,
+    succession ? [succession.resumption, succession.oneTime] : null,
+    session.confirmed,
+    session.supersededRunning ?? null,
+    held ? [held.path === 'lan', held.content] : null,
+  ]
 }
 
 export function eraseSession(turn: Turn, session: Session): void {
@@ -173,28 +186,26 @@ export function eraseSession(turn: Turn, session: Session): void {
 
 /** Throws where a record is missing or does not read; the caller sets that session aside. */
 export function loadSession(store: Store, id: Uint8Array, value: Uint8Array, now: number): Session {
-  const fields = asArray(decodeCbor(value), 'session', 12)
   const [
     ,
     agentKey,
     order,
     kind,
     parent,
-    prekey,
     upSeed,
     downSeed,
     created,
     succession,
     confirmed,
     superseded,
-  ] = fields
+    held,
+  ] = readRecord(value, 'session', 12)
   const upTree = store.get(TABLE.sessionUp, id)
   const down = store.get(TABLE.sessionDown, id)
   if (!upTree || !down) throw new Error('a tree of the session is missing')
   const up = new Uint8Array(asBytes(upSeed, 'up seed', 32))
   const downSeedBytes = new Uint8Array(asBytes(downSeed, 'down seed', 32))
   const next = readU32(down, 0)
-  const [resumption, oneTime] = succession === null ? [] : asArray(succession, 'succession', 2)
   return {
     id: new Uint8Array(id),
     name: hex(id),
@@ -202,19 +213,29 @@ export function loadSession(store: Store, id: Uint8Array, value: Uint8Array, now
     order: asFinite(order, 'order'),
     kind: KINDS[asUint(kind, 'kind', KINDS.length - 1)]!,
     ...(parent !== null && { parent: hex(asBytes(parent, 'parent', 8)) }),
-    prekey: asUint(prekey, 'prekey'),
     up: new OpeningDirection(up, KeyTree.decode(upTree)),
     down: new SealingDirection(downSeedBytes, KeyTree.decode(down.subarray(4)), next),
     upSeed: up,
     downSeed: downSeedBytes,
     createdRunning: asFinite(created, 'created'),
-    succession:
-      resumption === undefined
-        ? undefined
-        : successionOf(new Uint8Array(asBytes(resumption, 'r', 32)), asUint(oneTime, 'one-time prekey')),
+    succession: loadSuccession(succession),
     confirmed: asBool(confirmed, 'confirmed'),
     supersededRunning: superseded === null ? undefined : asFinite(superseded, 'superseded'),
+    held: loadHeld(held),
     reserved: next,
     talk: newTalk(now),
   }
+}
+
+function loadSuccession(value: CborValue | undefined): Succession | undefined {
+  if (value === null) return undefined
+  const [resumption, oneTime] = asArray(value, 'succession', 2)
+  return successionOf(new Uint8Array(asBytes(resumption, 'r', 32)), asUint(oneTime, 'one-time prekey'))
+}
+
+function loadHeld(value: CborValue | undefined): HeldContent | undefined {
+  if (value === null) return undefined
+  const [byLan, content] = asArray(value, 'held content', 2)
+  const path = asBool(byLan, 'path') ? 'lan' : 'relay'
+  return { path, content: asBytes(content, 'content', 0, MAX_HELLO_CONTENT_BYTES) }
 }

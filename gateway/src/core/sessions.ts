@@ -1,9 +1,19 @@
 import { hex } from '@fieldwhisper/protocol'
 import type { Store } from '@fieldwhisper/host'
-import { MAX_CANDIDATES, SUPERSEDED_SESSION_LIFE_MS } from './constants.js'
+import { GatewayError } from '../errors.js'
+import { MAX_CANDIDATES, MAX_SESSIONS_AN_AGENT, SUPERSEDED_SESSION_LIFE_MS } from './constants.js'
+import type { Meta } from './meta.js'
 import type { Ports } from './ports.js'
 import type { Prekey, Prekeys } from './prekeys.js'
-import { eraseSession, loadSession, saveSession, saveUp, successionOf, type Session } from './session.js'
+import {
+  eraseSession,
+  loadSession,
+  saveSession,
+  saveUp,
+  successionOf,
+  type HeldContent,
+  type Session,
+} from './session.js'
 import { TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
@@ -18,10 +28,11 @@ export class Sessions {
   readonly #endpoints = new Map<string, Endpoint>()
   readonly #byName = new Map<string, Session>()
   readonly #byAgent = new Map<string, Session[]>()
+  readonly #holding = new Set<Session>()
   readonly #prekeys: Prekeys
   readonly #ports: Ports
 
-  constructor(store: Store, prekeys: Prekeys, ports: Ports, now: number) {
+  constructor(store: Store, prekeys: Prekeys, meta: Meta, ports: Ports, now: number) {
     this.#prekeys = prekeys
     this.#ports = ports
     for (const prekey of prekeys.doorbells()) this.openDoorbell(prekey)
@@ -29,7 +40,8 @@ export class Sessions {
     for (const { key, value } of store.range(TABLE.sessions)) {
       try {
         loaded.push(loadSession(store, key, value, now))
-      } catch {
+      } catch (error) {
+        if (error instanceof GatewayError) throw error
         ports.report(
           'error',
           'FW_SESSION_CORRUPT',
@@ -39,7 +51,10 @@ export class Sessions {
     }
     // Latest first: those are the agents that are waiting now.
     loaded.sort((a, b) => b.order - a.order)
-    for (const session of loaded) this.#index(session)
+    for (const session of loaded) {
+      this.#index(session)
+      meta.atLeast('nextSessionOrder', session.order + 1)
+    }
     for (const list of this.#byAgent.values()) list.sort((a, b) => a.order - b.order)
   }
 
@@ -64,6 +79,11 @@ export class Sessions {
     return this.#byAgent.get(hex(agentKey)) ?? []
   }
 
+  /** Those whose hello brought something that is still held back. */
+  holding(): readonly Session[] {
+    return [...this.#holding]
+  }
+
   openDoorbell(prekey: Prekey): void {
     if (!prekey.doorbell) return
     this.#endpoints.set(hex(prekey.doorbell.address), { kind: 'doorbell', prekey })
@@ -81,7 +101,12 @@ export class Sessions {
     const rivals = this.of(session.agentKey).filter(
       (other) => !other.confirmed && other.parent === session.parent,
     )
-    for (const old of rivals.slice(0, Math.max(0, rivals.length + 1 - MAX_CANDIDATES))) this.end(turn, old)
+    for (const old of oldest(rivals, MAX_CANDIDATES - 1)) this.end(turn, old)
+    const mine = this.of(session.agentKey)
+    const spare = mine.filter(
+      ({ name, supersededRunning }) => supersededRunning !== undefined && name !== session.parent,
+    )
+    for (const old of spare.slice(0, oldest(mine, MAX_SESSIONS_AN_AGENT - 1).length)) this.end(turn, old)
     this.#index(session)
     saveSession(turn, session)
     saveUp(turn, session)
@@ -91,6 +116,14 @@ export class Sessions {
   setSuccession(turn: Turn, session: Session, resumption: Uint8Array, oneTime: number): void {
     session.succession = successionOf(resumption, oneTime)
     this.#holdSuccessor(session)
+    saveSession(turn, session)
+  }
+
+  /** Keeps what a hello brought until it may be taken, or, with undefined, forgets it. */
+  hold(turn: Turn, session: Session, held: HeldContent | undefined): void {
+    session.held = held
+    if (held) this.#holding.add(session)
+    else this.#holding.delete(session)
     saveSession(turn, session)
   }
 
@@ -122,6 +155,7 @@ export class Sessions {
     if (rest.length > 0) this.#byAgent.set(agent, rest)
     else this.#byAgent.delete(agent)
     this.#endpoints.delete(hex(session.up.addressKey.address))
+    this.#holding.delete(session)
     eraseSession(turn, session)
     turn.then(() => {
       this.#ports.release(session.up.addressKey)
@@ -142,15 +176,13 @@ export class Sessions {
     }
   }
 
+  /** Ends what a newer session replaced long ago, and successors whose prekey is gone. */
   expire(turn: Turn): void {
     for (const session of [...this.#byName.values()]) {
       const { supersededRunning, succession } = session
       if (supersededRunning !== undefined && turn.running - supersededRunning > SUPERSEDED_SESSION_LIFE_MS) {
         this.end(turn, session)
-        continue
-      }
-      const oneTime = succession && this.#prekeys.get(succession.oneTime)
-      if (oneTime && this.#prekeys.expired(turn, oneTime)) {
+      } else if (succession && !this.#prekeys.oneTime(succession.oneTime)) {
         this.#closeSuccession(turn, session)
         saveSession(turn, session)
       }
@@ -159,6 +191,7 @@ export class Sessions {
 
   #index(session: Session): void {
     this.#byName.set(session.name, session)
+    if (session.held) this.#holding.add(session)
     const agent = hex(session.agentKey)
     const list = this.#byAgent.get(agent)
     if (list) list.push(session)
@@ -179,8 +212,14 @@ export class Sessions {
     const { succession } = session
     if (!succession) return
     session.succession = undefined
-    this.#prekeys.erase(turn, succession.oneTime)
+    const oneTime = this.#prekeys.oneTime(succession.oneTime)
+    if (oneTime) this.#prekeys.erase(turn, oneTime)
     this.#endpoints.delete(hex(succession.addressKey.address))
     turn.then(() => this.#ports.release(succession.addressKey))
   }
+}
+
+/** All but the newest `keep` of sessions in order. */
+function oldest(sessions: readonly Session[], keep: number): readonly Session[] {
+  return sessions.slice(0, Math.max(0, sessions.length - keep))
 }

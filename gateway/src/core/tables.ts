@@ -1,3 +1,6 @@
+import { asArray, asUint, decodeCbor, type CborValue } from '@fieldwhisper/protocol'
+import { GatewayError } from '../errors.js'
+
 /** Tables of the gateway's own store; the bridge has its own beside them. */
 export const TABLE = {
   meta: 'meta',
@@ -13,5 +16,20 @@ export const TABLE = {
 
 export const CORE_TABLES: readonly string[] = Object.values(TABLE)
 
-/** First item of every record; a reader refuses what it does not know. */
+/** First item of every record. */
 export const RECORD_VERSION = 1
+
+/**
+ * The items of a stored record, its version first. Throws GatewayError `FW_STATE_NEWER` on one that a later release wrote: then
+ * this program must not run on it, and has changed nothing.
+ */
+export function readRecord(value: Uint8Array, what: string, items: number): readonly CborValue[] {
+  const record = asArray(decodeCbor(value), what, 1, 64)
+  if (asUint(record[0], `version of the ${what}`) > RECORD_VERSION) {
+    throw new GatewayError(
+      'FW_STATE_NEWER',
+      `the state folder was used by a newer release (${what}): install that again, or restore the backup made before it`,
+    )
+  }
+  return asArray(record, what, items)
+}

@@ -40,7 +40,7 @@ export class TokenBucket {
   }
 }
 
-/** One bucket a key, as many keys as are busy. */
+/** One bucket a key, as many keys as are busy, at most `maxKeys`. */
 export class TokenBuckets {
   readonly #budget: Budget
   readonly #maxKeys: number
@@ -66,6 +66,11 @@ export class TokenBuckets {
   /** Without taking anything; a key that was never seen has a full bucket. */
   available(key: string, now: number): boolean {
     return this.#buckets.get(key)?.available(now) ?? true
+  }
+
+  /** Nothing was taken from it lately. */
+  idle(key: string, now: number): boolean {
+    return this.#buckets.get(key)?.idle(now) ?? true
   }
 
   #forgetIdle(now: number): void {

@@ -32,6 +32,7 @@ export class CoreHarness {
   readonly sent: { readonly link: number; readonly packet: Uint8Array }[] = []
   readonly deposited: Uint8Array[] = []
   readonly discarded: string[] = []
+  readonly renewed: number[] = []
   readonly held = new Map<string, AddressKey>()
   readonly events: { readonly code: string; readonly fields: unknown }[] = []
   readonly jobs: HelloJob[] = []
@@ -116,6 +117,7 @@ export class CoreHarness {
       send: (link, packet) => this.sent.push({ link, packet }) > 0,
       deposit: (packet) => void this.deposited.push(packet),
       discard: (_relay, _address, hash) => void this.discarded.push(hex(hash)),
+      renew: (relay) => void this.renewed.push(relay),
       hold: (key) => void this.held.set(hex(key.address), key),
       release: (key) => void this.held.delete(hex(key.address)),
       publish: (record) => (this.record = record),

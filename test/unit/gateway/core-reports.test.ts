@@ -131,11 +131,11 @@ void t.test('what was acknowledged before a restore is no loss; without a restor
 void t.test('a record of its own that it never made: once a restore, twice a second gateway', async (t) => {
   const { gateway, agent } = await joined()
   const before = parseRecord(gateway.record!).number
-  gateway.core.ownRecord(foreignRecord(gateway, before + 100))
+  void gateway.core.ownRecord({ via: 'link', id: 9 }, foreignRecord(gateway, before + 100))
   await gateway.settle()
   t.equal(reported(gateway, 'FW_GATEWAY_RESTORED'), 1)
-  t.equal(parseRecord(gateway.record!).number, before + 101, 'it goes on above')
-  gateway.core.ownRecord(foreignRecord(gateway, before + 300))
+  t.equal(parseRecord(gateway.record!).number, before + 1_101, 'it goes on well above')
+  void gateway.core.ownRecord({ via: 'link', id: 9 }, foreignRecord(gateway, before + 1_300))
   await gateway.settle()
   t.equal(reported(gateway, 'FW_SECOND_GATEWAY'), 1)
   await gateway.link(1, agent.lost(gateway.record!, [agent.reading(2)]).hello)
@@ -145,7 +145,7 @@ void t.test('a record of its own that it never made: once a restore, twice a sec
 void t.test('a record of its own more than 10,000 ahead is a second gateway at once', async (t) => {
   const { gateway } = await joined()
   const { nextPrekey } = gateway.core.meta.counters
-  gateway.core.ownRecord(foreignRecord(gateway, nextPrekey + 10_001))
+  void gateway.core.ownRecord({ via: 'link', id: 9 }, foreignRecord(gateway, nextPrekey + 10_001))
   await gateway.settle()
   t.equal(reported(gateway, 'FW_SECOND_GATEWAY'), 1)
   t.equal(gateway.core.meta.counters.nextPrekey, nextPrekey, 'and it takes over nothing')

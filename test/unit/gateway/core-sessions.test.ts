@@ -277,7 +277,7 @@ void t.test(
     const { gateway } = await joined()
     const backup = await CoreHarness.begin()
     await backup.core.enroll('open', { replace: false, confirm: false })
-    backup.core.ownRecord(gateway.record!)
+    void backup.core.ownRecord({ via: 'link', id: 9 }, gateway.record!)
     await backup.settle()
     t.same(
       backup.codes().filter((code) => code === 'FW_GATEWAY_RESTORED'),
@@ -285,7 +285,7 @@ void t.test(
     )
     await gateway.tick(25 * 3_600_000)
     await gateway.tick(25 * 3_600_000)
-    backup.core.ownRecord(gateway.record!)
+    void backup.core.ownRecord({ via: 'link', id: 9 }, gateway.record!)
     await backup.settle()
     t.ok(backup.codes().includes('FW_GATEWAY_RESTORED'))
     t.same(backup.core.invites.open(), [])

@@ -1,0 +1,25 @@
+/** First in, first out, without moving what waits. */
+export class Line<T> {
+  #items: T[] = []
+  #taken = 0
+
+  get length(): number {
+    return this.#items.length - this.#taken
+  }
+
+  push(item: T): void {
+    this.#items.push(item)
+  }
+
+  shift(): T | undefined {
+    if (this.length === 0) return undefined
+    const item = this.#items[this.#taken++]
+    if (this.#taken === this.#items.length || this.#taken >= COMPACT_AT) {
+      this.#items = this.#items.slice(this.#taken)
+      this.#taken = 0
+    }
+    return item
+  }
+}
+
+const COMPACT_AT = 16_384
