@@ -57,7 +57,7 @@ async function run({ options, signal }: CliInput): Promise<number> {
   const reporter = createReporter(config.log)
   ensureStateDir(stateDir, reporter)
   let relay: RunningRelay | undefined
-  const handlers = { status: () => relay?.status() ?? { ok: false, version: VERSION } }
+  const handlers = { status: () => relay?.status() ?? null }
   const control = await serveControl(stateDir, handlers, reporter)
   try {
     const failed = new AbortController()
@@ -88,11 +88,11 @@ function aborted(signal: AbortSignal): Promise<void> {
 async function status({ options }: CliInput): Promise<number> {
   const stateDir = stateOf(options, configOf(options))
   const reply = await askControl(stateDir, 'status')
-  const found = reply && 'ok' in reply ? (reply.ok as RelayStatus) : undefined
+  const found = reply && 'ok' in reply ? (reply.ok as RelayStatus | null) : null
   if (options['json'] === true) {
     process.stdout.write(`${JSON.stringify(found ?? { ok: false })}\n`)
   } else if (!found) {
-    process.stdout.write(`No relay runs on ${stateDir}.\n`)
+    process.stdout.write(reply ? 'The relay is starting.\n' : `No relay runs on ${stateDir}.\n`)
   } else {
     process.stdout.write(statusText(found, join(stateDir, TOKEN_FILE)))
   }

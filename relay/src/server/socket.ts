@@ -111,7 +111,7 @@ export class RelaySocket implements Link {
     this.#flush()
     this.#ended = true
     this.#inbox = []
-    this.#ws.close(1008)
+    this.#ws.close(code === CLOSING.shutdown ? 1001 : 1008)
     setTimeout(() => this.#ws.terminate(), CLOSE_MS).unref()
   }
 

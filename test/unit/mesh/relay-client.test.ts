@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createRelayClient, reconnectDelayMs, relayTarget } from '@fieldwhisper/mesh'
 import type { RelayClient, RelayClientOptions, RelayDepositResult } from '@fieldwhisper/mesh'
-import { STATUS } from '@fieldwhisper/mesh/relay-frames'
+import { RELAY_TIMING, STATUS } from '@fieldwhisper/mesh/relay-frames'
 import type { ClientFrame, RelayFrame, Status } from '@fieldwhisper/mesh/relay-frames'
 import { until, within } from '../../support/until.js'
 import { addressKey, from, packetTo } from '../relay/support.js'
@@ -318,6 +318,13 @@ t.test('a proof that is refused is told, and tried again much later', async (t) 
   t.same(seen.proved, [[hexOf(key.address), STATUS.proofInvalid]])
   t.same(await seen.client.publish(key, from('r', 10)), { status: 'refused', code: STATUS.proofInvalid })
   t.equal(seen.codes.filter((code) => code === 'FW_RELAY_PROOF_INVALID').length, 1, 'said once')
+})
+
+t.test('a silent peer is noticed within 45 s, and pings keep the way open', (t) => {
+  t.ok(RELAY_TIMING.deadMs + RELAY_TIMING.checkMs <= 45_000)
+  t.ok(2 * RELAY_TIMING.pingMs <= RELAY_TIMING.deadMs, 'two pings are missed before')
+  t.equal(RELAY_TIMING.connectMs, 10_000)
+  t.end()
 })
 
 t.test('a peer that is silent is noticed and left', async (t) => {

@@ -269,6 +269,25 @@ t.test('a relay with a certificate speaks TLS and tells its fingerprint', async 
   t.equal(await within(status, { withinMs: SOON_MS, what: 'the answer' }), 200)
 })
 
+t.test('places of TLS clients are free again when they go', async (t) => {
+  const defaults = loadRelayConfig()
+  const config = {
+    ...defaults,
+    tls: { cert: fixture('cert.pem'), key: fixture('key.pem') },
+    limits: { ...defaults.limits, connections: 10 },
+  }
+  const { relay } = await testRelay(t, { config })
+  const headers = { authorization: `Bearer ${relay.token}` }
+  for (let i = 0; i < 100; i++) {
+    const ws = new WebSocket(`wss://127.0.0.1:${relay.port}/v1`, { headers, rejectUnauthorized: false })
+    const open = new Promise((resolve, reject) => ws.on('message', resolve).on('error', reject))
+    await within(open, { withinMs: SOON_MS, what: `challenge ${i}` })
+    ws.terminate()
+    await until(() => relay.status().connections === 0, { withinMs: SOON_MS, what: 'the end', everyMs: 1 })
+  }
+  t.equal(relay.status().connections, 0)
+})
+
 t.test('what cannot be started says why, and leaves nothing behind', async (t) => {
   const { relay } = await testRelay(t)
   const stateDir = temporaryFolder(t)

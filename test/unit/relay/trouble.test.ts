@@ -2,7 +2,7 @@ import { Server } from 'node:net'
 import t from 'tap'
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { STATUS } from '@fieldwhisper/mesh/relay-frames'
-import { DEFAULT_LIMITS, Mailboxes, RelayServer, TokenBucket, watchDisk } from '@fieldwhisper/relay'
+import { DEFAULT_LIMITS, Mailboxes, RelayServer, TokenBucket } from '@fieldwhisper/relay'
 import type { Directory } from '@fieldwhisper/relay'
 import { within } from '../../support/until.js'
 import { listener, RawClient, SOON_MS, testRelay } from './raw-client.js'
@@ -35,27 +35,6 @@ t.test('packets beyond their time are dropped and told, counted in time that the
     reporter.told.filter(({ code }) => code === 'FW_RELAY_EXPIRED'),
     [{ level: 'info', text: /"packets":1,"mailboxes":0/ }],
   )
-})
-
-t.test('a disk that refuses writes is told once and makes the relay unhealthy for a minute', async (t) => {
-  const reporter = listener()
-  let full = true
-  let now = 0
-  const flush = async (): Promise<void> => {
-    if (full) throw Object.assign(new Error('no room'), { code: 'FW_STORE_FULL' })
-  }
-  const disk = watchDisk(createMemoryStore({ tables: TABLES, flush }), reporter, () => now)
-  const mailboxes = new Mailboxes({ store: disk.store, limits: DEFAULT_LIMITS, alarm: () => undefined }, 0)
-  t.ok(disk.ok())
-  t.equal(await mailboxes.create(key.address, true, 0), STATUS.disk)
-  t.equal(await mailboxes.create(key.address, true, 0), STATUS.disk)
-  t.notOk(disk.ok())
-  t.match(reporter.told, [{ level: 'error', code: 'FW_RELAY_DISK', text: /FW_STORE_FULL/ }])
-  full = false
-  t.equal(await mailboxes.create(key.address, true, 0), STATUS.done)
-  now += 60_000
-  t.ok(disk.ok())
-  t.equal(reporter.told.length, 1)
 })
 
 t.test(
