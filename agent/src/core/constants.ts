@@ -54,6 +54,8 @@ export const GAP_REPEAT_MAX_MS = 60_000
 export const MAX_TRIES = 8
 /** Mailboxes of earlier tries that are still to be removed at relays. */
 export const MAX_OLD_MAILBOXES = 64
+/** A gateway that was not heard for so long with something outstanding is not asked for a planned rekey. */
+export const QUIET_MS = MINUTE_MS
 /** How often relays and links are asked for a record that is needed to begin, and while the gateway is silent. */
 export const ASK_FIRST_MS = 10_000
 export const ASK_SILENT_MS = 5 * MINUTE_MS

@@ -18,6 +18,7 @@ import { Confirmations } from './confirmations.js'
 import {
   ASK_FIRST_MS,
   ASK_SILENT_MS,
+  QUIET_MS,
   REKEY_AFTER_MS,
   REKEY_AFTER_PACKETS,
   SAVE_SILENCE_MS,
@@ -376,8 +377,10 @@ export class AgentCore {
       session.begunOn === 'signed' ||
       now - session.begunAt >= REKEY_AFTER_MS ||
       session.up.next >= REKEY_AFTER_PACKETS
-    const last = this.#book.tries.at(-1)
-    if (!due || (last && now - last.begunAt < REKEY_AFTER_MS)) return
+    // Whoever hears nothing tries no more than silence allows; whoever is heard and not answered, once an hour.
+    const last = this.#book.tries.at(-1)?.begunAt ?? -Infinity
+    const quiet = this.#silence.silentMs(now) > QUIET_MS || (this.#heardAt ?? -Infinity) < last
+    if (!due || quiet || now - last < REKEY_AFTER_MS) return
     this.#begin('rekey', now, out)
   }
 
