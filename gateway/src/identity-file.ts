@@ -8,6 +8,7 @@ import { GatewayError } from './errors.js'
 
 /** Whoever holds this file is the gateway. */
 export const IDENTITY_FILE = 'identity.json'
+export const STORE_FOLDER = 'store'
 
 const bytes = (length: number) =>
   z
@@ -25,14 +26,22 @@ const schema = z.strictObject({
   certificate: bytes(134),
 })
 
-/** Makes a new site. Throws GatewayError `FW_SITE_EXISTS` where the folder has one: a site is never replaced by accident. */
+/**
+ * Makes a new site. Throws GatewayError `FW_SITE_EXISTS` where the folder has one, or the state of one whose identity is gone: a
+ * site is never replaced by accident; `FW_NAME_INVALID` for a name that is no level of an MQTT topic.
+ */
 export function createIdentity(stateDir: string, siteName: string): GatewayIdentity {
   const path = join(stateDir, IDENTITY_FILE)
-  if (existsSync(path)) {
+  if (existsSync(path) || existsSync(join(stateDir, STORE_FOLDER))) {
     throw new GatewayError(
       'FW_SITE_EXISTS',
-      `${stateDir} has a site already; a new site needs a folder of its own`,
+      existsSync(path)
+        ? `${stateDir} has a site already; a new site needs a folder of its own`
+        : `${stateDir} has the state of a site whose ${IDENTITY_FILE} is gone: put that back from your backup; a new site needs a folder of its own`,
     )
+  }
+  if (!isName(siteName)) {
+    throw new GatewayError('FW_NAME_INVALID', 'the name of a site has 1 to 64 bytes, all of them printable')
   }
   const siteSeed = systemRandom(32)
   const signingSeed = systemRandom(32)
@@ -69,6 +78,10 @@ export function loadIdentity(stateDir: string, reporter: Reporter): GatewayIdent
       certificate: found.certificate,
     }
   )
+}
+
+function isName(name: string): boolean {
+  return /^\P{C}+$/u.test(name) && name.trim() === name && Buffer.byteLength(name) <= 64
 }
 
 function text(secret: Uint8Array): string {
