@@ -14,8 +14,7 @@ import { resolve } from 'node:path'
 import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
 import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
 import { Meta } from './core/meta.js'
-import { TABLE } from './core/tables.js'
-import { createIdentity, loadIdentity, refuseExistingSite, siteExists } from './identity-file.js'
+import { createIdentity, loadIdentity } from './identity-file.js'
 import { controlHandlers, operate } from './operator.js'
 import { agentTable, inviteText, relayTable, statusText } from './screens.js'
 import type { GatewayStatus } from './status.js'
@@ -142,16 +141,10 @@ async function init(input: CliInput): Promise<number> {
   const stateDir = resolve(String(input.options['state'] ?? DEFAULT_STATE))
   const reporter = createReporter()
   ensureStateDir(stateDir, reporter)
-  refuseExistingSite(stateDir)
-  // The counters first: an identity without them would be taken for a restored one.
-  const store = await openGatewayStore(stateDir, reporter, () => undefined)
-  try {
-    for (const _agent of store.range(TABLE.agents, { limit: 1 })) throw siteExists(stateDir)
-    await store.commit([Meta.initialWrite()])
-  } finally {
-    await store.close()
-  }
   const identity = createIdentity(stateDir, String(input.options['site']))
+  const store = await openGatewayStore(stateDir, reporter, () => undefined)
+  await store.commit([Meta.initialWrite()])
+  await store.close()
   print(`Site "${identity.siteName}" is made in ${stateDir}.
 Its fingerprint is ${siteFingerprintText(identity)}.
 Whoever has this folder is the gateway: keep a copy of it in a safe place.
