@@ -6,9 +6,16 @@ import { parseArgs } from 'node:util'
 import { asError } from '@fieldwhisper/host'
 import { endingSignal } from './programs/ending.js'
 import { eventually, pause } from './programs/ask.js'
-import { AGENTS, BATCH_INTERVAL, READINGS_PER_SECOND, SETTLE_MS } from './relay-kill/constants.js'
+import {
+  AGENTS,
+  BATCH_INTERVAL,
+  FIRST_MS,
+  READINGS_PER_SECOND,
+  RECOVER_MS,
+  SETTLE_MS,
+} from './relay-kill/constants.js'
 import { DemoError, Fleet } from './relay-kill/fleet.js'
-import { schedule, totalSeconds, type Act } from './relay-kill/schedule.js'
+import { schedule, type Act, type Phase } from './relay-kill/schedule.js'
 import { subscribe, unixMs } from './relay-kill/subscriber.js'
 import { resultTable, seconds } from './relay-kill/table.js'
 import { Tally } from './relay-kill/tally.js'
@@ -23,8 +30,6 @@ Options:
 
 Exit code 1 when a reading was lost.
 `
-/** First readings after the start of five processes. */
-const FIRST_MS = 60_000
 
 const say = (text: string): void => console.log(text)
 
@@ -55,8 +60,6 @@ async function main(short: boolean): Promise<number> {
 }
 
 async function demonstrate(fleet: Fleet, short: boolean, signal: AbortSignal): Promise<number> {
-  const phases = schedule(short)
-  const count = totalSeconds(phases) * READINGS_PER_SECOND
   const tally = new Tally(AGENTS)
   say(
     `Five agents with ${READINGS_PER_SECOND} readings/s each, sealed every ${BATCH_INTERVAL}; a relay; a gateway; an MQTT broker and a subscriber.`,
@@ -68,30 +71,38 @@ async function demonstrate(fleet: Fleet, short: boolean, signal: AbortSignal): P
   const client = await subscribe(fleet.brokerPort, fleet.brokerPassword, (arrival) => tally.arrived(arrival))
   try {
     say('The agents join the site.')
-    await fleet.join(count)
+    await fleet.join()
     fleet.startAgents()
-    const flowing = async (): Promise<true | undefined> =>
-      AGENTS.every((name) => tally.received(name) > 0) ? true : undefined
-    if (!(await eventually(flowing, { withinMs: FIRST_MS, signal }))) {
-      signal.throwIfAborted()
+    const flowing = async (): Promise<boolean> => AGENTS.every((name) => tally.received(name) > 0)
+    if (!(await within(flowing, FIRST_MS, signal)))
       throw new DemoError(`No readings arrive. The logs are in ${fleet.folder}.`)
-    }
-    const startMs = unixMs()
-    const clock = (): string => `${((unixMs() - startMs) / 1_000).toFixed(0).padStart(2)} s `
+    await within(() => fleet.connected(), FIRST_MS, signal)
     say('')
-    for (const { act, title, seconds: length } of phases) {
-      const beginMs = unixMs()
-      tally.begin(title, beginMs)
-      const text = await perform(fleet, act)
-      say(`${clock()} ${text}`)
-      await pause(length * 1_000 - (unixMs() - beginMs), signal)
-      signal.throwIfAborted()
-      const silence = seconds(tally.silenceMs(beginMs, unixMs()))
-      say(`      ${tally.received()} readings have arrived; longest silence of an agent ${silence}`)
-    }
-    return await conclude(fleet, tally, count, signal)
+    await play(fleet, tally, schedule(short), signal)
+    return await conclude(fleet, tally, signal)
   } finally {
     await client.endAsync(true)
+  }
+}
+
+async function play(
+  fleet: Fleet,
+  tally: Tally,
+  phases: readonly Phase[],
+  signal: AbortSignal,
+): Promise<void> {
+  const startMs = unixMs()
+  for (const { act, title, seconds: length } of phases) {
+    const beginMs = unixMs()
+    tally.begin(title, beginMs)
+    const text = await perform(fleet, act)
+    const at = ((beginMs - startMs) / 1_000).toFixed(0)
+    say(`${at.padStart(3)} s  ${text}`)
+    if (act.endsWith('-back')) await recover(fleet, tally, beginMs, signal)
+    await pause(length * 1_000 - (unixMs() - beginMs), signal)
+    signal.throwIfAborted()
+    const silence = seconds(tally.silenceMs(beginMs, unixMs()))
+    say(`       ${tally.received()} readings have arrived; longest silence of an agent ${silence}`)
   }
 }
 
@@ -110,18 +121,25 @@ async function perform(fleet: Fleet, act: Act): Promise<string> {
       await fleet.gate.mend()
       return 'The LAN is mended.'
     case 'gateway-killed':
-      return `The gateway dies: SIGKILL to process ${await fleet.kill('gateway')}. Nobody publishes; the readings wait at the agents and in the relay.`
+      return `The gateway dies: SIGKILL to process ${await fleet.kill('gateway')}. Nobody publishes; readings wait at the agents and in the relay.`
     case 'gateway-back':
       return `The gateway is started again, process ${await fleet.startGateway()}, and gets what waited.`
   }
 }
 
-/** Waits for what is on its way, asks the agents how many readings they made, and prints the table. */
-async function conclude(fleet: Fleet, tally: Tally, count: number, signal: AbortSignal): Promise<number> {
-  const complete = async (): Promise<true | undefined> =>
-    tally.received() >= count * AGENTS.length ? true : undefined
-  await eventually(complete, { withinMs: SETTLE_MS, signal })
-  signal.throwIfAborted()
+/** The next thing fails when this one has healed: two at once are another demonstration. */
+async function recover(fleet: Fleet, tally: Tally, sinceMs: number, signal: AbortSignal): Promise<void> {
+  const healed = async (): Promise<boolean> =>
+    AGENTS.every((name) => tally.lastMs(name) > sinceMs) && (await fleet.connected())
+  const done = await within(healed, RECOVER_MS, signal)
+  const after = seconds(unixMs() - sinceMs)
+  say(
+    `       ${done ? `All are connected on both paths again after ${after}.` : `Not all are connected after ${after}.`}`,
+  )
+}
+
+/** Asks the agents how many readings they have made by now, waits for these, and prints the table. */
+async function conclude(fleet: Fleet, tally: Tally, signal: AbortSignal): Promise<number> {
   const endMs = unixMs()
   const sent = new Map<string, number>()
   for (const name of AGENTS) {
@@ -129,21 +147,31 @@ async function conclude(fleet: Fleet, tally: Tally, count: number, signal: Abort
     if (!report) throw new DemoError(`The agent ${name} does not answer. The logs are in ${fleet.folder}.`)
     sent.set(name, report.spool.accepted)
   }
+  await within(async () => tally.missing(sent) === 0, SETTLE_MS, signal)
   const rows = tally.rows(sent, endMs)
-  const all = rows.at(-1)
   say('')
   for (const line of resultTable(rows)) say(line)
   say('')
-  const lost = all?.lost ?? 0
+  const lost = rows.at(-1)?.lost ?? 0
   if (tally.renamed > 0) say(`${tally.renamed} repeats came under another id, which must not happen.`)
+  if (lost > 0) say(`${lost} readings were lost.`)
   if (lost > 0 || tally.renamed > 0) {
-    say(`${lost} readings were lost. The logs are in ${fleet.folder}.`)
+    say(`The logs are in ${fleet.folder}.`)
     return 1
   }
-  say(
-    'Nothing was lost. While the gateway was dead nobody could publish; what was made then came afterwards.',
-  )
+  say('Nothing was lost. What was made while the gateway was dead came when it was back.')
+  if (rows.at(-1)?.repeated)
+    say(
+      'Repeats carry the id of the first copy: the gateway died before it had noted that they were published.',
+    )
   return 0
+}
+
+/** Did it hold in time? Throws when the demonstration is ended meanwhile. */
+async function within(check: () => Promise<boolean>, ms: number, signal: AbortSignal): Promise<boolean> {
+  const held = await eventually(async () => ((await check()) ? true : undefined), { withinMs: ms, signal })
+  signal.throwIfAborted()
+  return held === true
 }
 
 try {

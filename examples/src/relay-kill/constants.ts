@@ -9,5 +9,9 @@ export const BROKER_PASSWORD_VARIABLE = 'FIELDWHISPER_DEMO_BROKER_PASSWORD'
 export const READY_MS = 60_000
 /** Joining includes two handshakes and the start of five processes. */
 export const JOIN_MS = 120_000
+/** First readings after the start of five processes. */
+export const FIRST_MS = 60_000
+/** Redialling waits longer the longer something was away, up to half a minute. */
+export const RECOVER_MS = 60_000
 /** What is still on its way at the end may take so long; then it is lost. */
 export const SETTLE_MS = 60_000

@@ -24,16 +24,11 @@ export function gatewayConfig(options: {
   })
 }
 
-/** An agent that makes `count` numbered readings and falls silent, and reaches the gateway through the gate. */
-export function agentConfig(gatePort: number, count: number): string {
+/** An agent that numbers its readings and reaches the gateway through the gate. */
+export function agentConfig(gatePort: number): string {
   return stringify({
     sources: [
-      {
-        type: 'simulate',
-        rate: READINGS_PER_SECOND,
-        count,
-        readings: [{ name: 'counter', waveform: 'counter' }],
-      },
+      { type: 'simulate', rate: READINGS_PER_SECOND, readings: [{ name: 'counter', waveform: 'counter' }] },
     ],
     batch: { interval: BATCH_INTERVAL },
     lan: { ...NO_BEACONS, peers: [`${LOOPBACK}:${gatePort}`], listen: `${LOOPBACK}:0` },

@@ -6,13 +6,16 @@ import { fileURLToPath } from 'node:url'
 import { askControl } from '@fieldwhisper/host'
 import { askStatus, eventually } from '../programs/ask.js'
 import { binOf, type ProgramName } from '../programs/bins.js'
+import { parseLogLine } from '../programs/lines.js'
 import { LogFile } from '../programs/log-file.js'
 import { freeTcpPort } from '../programs/ports.js'
 import { Program, endingText, runToEnd } from '../programs/program.js'
-import type { AgentReport } from '../start/statuses.js'
+import type { AgentReport, GatewayReport } from '../start/statuses.js'
 import { AGENTS, BROKER_PASSWORD_VARIABLE, JOIN_MS, READY_MS, SITE } from './constants.js'
 import { agentConfig, gatewayConfig, relayConfig } from './fleet-configs.js'
 import { Gate } from './gate.js'
+
+const BROKER = 'broker'
 
 /** Something did not go as it must for the demonstration to mean anything. */
 export class DemoError extends Error {}
@@ -59,10 +62,10 @@ export class Fleet {
   }
 
   /** Every agent is invited and joins, as an operator would do it one by one. */
-  async join(count: number): Promise<void> {
+  async join(): Promise<void> {
     await Promise.all(
       AGENTS.map(async (name) => {
-        this.#write(`${name}.yaml`, agentConfig(this.gate.port, count))
+        this.#write(`${name}.yaml`, agentConfig(this.gate.port))
         const reply = await askControl(this.#state('gateway'), 'enroll', {
           name,
           replace: false,
@@ -105,12 +108,23 @@ export class Fleet {
     return askStatus<AgentReport>(this.#state(name))
   }
 
+  /** Has every agent both its paths, and the gateway its relay? */
+  async connected(): Promise<boolean> {
+    const gateway = await askStatus<GatewayReport>(this.#state('gateway'))
+    if (!gateway?.relays.every(({ connected }) => connected)) return false
+    const agents = await Promise.all(AGENTS.map((name) => this.agent(name)))
+    return agents.every(
+      (agent) => agent && agent.paths.lan.links > 0 && agent.paths.relays.every(isConnected),
+    )
+  }
+
   /** Ends everything; the folder with the logs stays when it may be of use. */
   async stop(keep: boolean): Promise<void> {
-    const programs = [...this.#running.values()]
+    const broker = this.#running.get(BROKER)
+    const others = [...this.#running.values()].filter((program) => program !== broker)
     this.#running.clear()
-    await Promise.all(programs.map((program) => program.stop()))
-    await this.#gate?.cut()
+    await Promise.all(others.map((program) => program.stop()))
+    await Promise.all([broker?.stop(), this.#gate?.cut()])
     if (!keep) rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
 
@@ -121,7 +135,7 @@ export class Fleet {
       env: { [BROKER_PASSWORD_VARIABLE]: this.brokerPassword },
       onLine: (line) => log.line(line),
     })
-    this.#watch('broker', broker)
+    this.#watch(BROKER, broker)
     const message = await broker.message()
     if (typeof message === 'object' && message !== null && 'port' in message)
       this.#brokerPort = Number(message.port)
@@ -130,7 +144,11 @@ export class Fleet {
 
   async #runUntilReady(name: 'relay' | 'gateway'): Promise<number> {
     const program = this.#run(name, name)
-    const answer = (): Promise<object | undefined> => askStatus<object>(this.#state(name))
+    const answer = async (): Promise<true | undefined> => {
+      // A relay answers a little before it listens.
+      const report = await askStatus<{ ok?: boolean }>(this.#state(name))
+      return report && report.ok !== false ? true : undefined
+    }
     const ready = await eventually(answer, { withinMs: READY_MS, everyMs: 50, signal: this.#signal })
     this.#signal.throwIfAborted()
     if (!ready) throw new DemoError(`The ${name} does not answer; see ${this.#logPath(name)}.`)
@@ -162,8 +180,9 @@ export class Fleet {
     const limit = AbortSignal.any([this.#signal, AbortSignal.timeout(JOIN_MS)])
     const done = await runToEnd(binOf(kind), args, { signal: limit, onLine: (line) => log.line(line) })
     this.#signal.throwIfAborted()
-    if (done.code !== 0)
-      throw new DemoError(`${name}: ${args[0]} failed (${endingText(done)}); see ${log.path}.`)
+    if (done.code === 0) return
+    const said = done.stderr.split('\n').findLast((line) => parseLogLine(line) !== undefined) ?? ''
+    throw new DemoError(`${name}: ${args[0]} failed (${endingText(done)}). ${said}\nIts log is ${log.path}.`)
   }
 
   #place(name: string): string[] {
@@ -181,4 +200,8 @@ export class Fleet {
   #write(file: string, text: string): void {
     writeFileSync(join(this.folder, file), text, { mode: 0o600 })
   }
+}
+
+function isConnected({ connected }: { readonly connected: boolean }): boolean {
+  return connected
 }

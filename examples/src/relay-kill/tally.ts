@@ -76,6 +76,21 @@ export class Tally {
     return [...this.#readings.values()].reduce((sum, readings) => sum + readings.size, 0)
   }
 
+  /** When something of an agent arrived last; 0 before the first. */
+  lastMs(agent: string): number {
+    return this.#arrivals.get(agent)?.at(-1) ?? 0
+  }
+
+  /** Of so many readings of each agent, those that have not arrived. */
+  missing(sent: ReadonlyMap<string, number>): number {
+    let missing = 0
+    for (const [agent, readings] of this.#readings) {
+      for (let number = 0; number < (sent.get(agent) ?? 0); number += 1)
+        missing += readings.has(number) ? 0 : 1
+    }
+    return missing
+  }
+
   /** Longest silence of any agent from `fromMs` until now, the running one included. */
   silenceMs(fromMs: number, nowMs: number): number {
     return Math.max(
@@ -110,10 +125,7 @@ export class Tally {
         const part = parts.findLast(({ startMs }) => startMs <= madeMs) ?? parts[0]
         if (part) count(part, known)
       }
-      for (const gap of gaps(this.#arrivals.get(agent) ?? [])) {
-        const part = mostOf(gap, parts)
-        if (part) part.silenceMs = Math.max(part.silenceMs, gap.untilMs - gap.fromMs)
-      }
+      for (const gap of gaps(this.#arrivals.get(agent) ?? [])) addSilence(gap, parts)
     }
     const rows = parts.map(({ startMs, untilMs, ...row }) => ({
       ...row,
@@ -139,20 +151,20 @@ function longest(all: readonly Gap[], fromMs: number, untilMs: number): number {
   )
 }
 
-/** The phase in which most of a silence lay. */
-function mostOf<T extends { startMs: number; untilMs: number }>(
+/** A silence counts whole in the phase in which most of it lay, and in others with what lay there. */
+function addSilence(
   gap: Gap,
-  parts: readonly T[],
-): T | undefined {
-  let best: T | undefined
-  let bestMs = 0
-  for (const part of parts) {
-    const sharedMs = Math.min(gap.untilMs, part.untilMs) - Math.max(gap.fromMs, part.startMs)
-    if (sharedMs <= bestMs) continue
-    best = part
-    bestMs = sharedMs
-  }
-  return best
+  parts: readonly { startMs: number; untilMs: number; silenceMs: number }[],
+): void {
+  const shares = parts.map(
+    ({ startMs, untilMs }) => Math.min(gap.untilMs, untilMs) - Math.max(gap.fromMs, startMs),
+  )
+  const most = Math.max(...shares)
+  parts.forEach((part, index) => {
+    const share = shares[index] ?? 0
+    if (share <= 0) return
+    part.silenceMs = Math.max(part.silenceMs, share === most ? gap.untilMs - gap.fromMs : share)
+  })
 }
 
 type Counts = { -readonly [K in 'sent' | 'received' | 'lost' | 'repeated' | 'byLan' | 'byRelay']: number }

@@ -6,7 +6,9 @@ import type { AgentReport, GatewayReport, RelayReport } from './statuses.js'
 /** A value at the agent that is so much newer than the one in MQTT is waiting; less is the way it takes. */
 const ON_ITS_WAY_MS = 5_000
 
-/** The sensors of this machine in the agent's order; a value that MQTT has carries its path. */
+const byName = new Intl.Collator('en', { numeric: true })
+
+/** The sensors of this machine by name; a value that MQTT has carries its path. */
 export function sensorsOf(
   agent: AgentReport | undefined,
   delivered: ReadonlyMap<string, Delivered>,
@@ -25,7 +27,8 @@ export function sensorsOf(
   // Retained values of a sensor that has not reported since the start.
   const known = new Set(latest.map(({ name }) => name))
   const others = [...delivered].filter(([name]) => !known.has(name))
-  return [...own, ...others.map(([name, one]) => arrived(one, name))]
+  const all = [...own, ...others.map(([name, one]) => arrived(one, name))]
+  return all.sort((a, b) => byName.compare(a.name, b.name))
 }
 
 export function countsOf(agent: AgentReport | undefined, lastPath: Path | undefined): Counts | undefined {
@@ -71,7 +74,11 @@ export function programViews(
   const { relay, gateway, agent } = reports
   const links = plural(gateway?.lan?.links ?? 0, 'lan link')
   return [
-    { name: 'relay', state: states.relay, detail: relay ? `${relay.listen}, holds ${relay.packets}` : '' },
+    {
+      name: 'relay',
+      state: states.relay,
+      detail: relay?.ok ? `${relay.listen}, holds ${relay.packets}` : '',
+    },
     {
       name: 'gateway',
       state: states.gateway,

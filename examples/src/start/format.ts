@@ -11,6 +11,7 @@ export function valueText(value: Value, unit?: string): string {
   if (value === null) return 'none'
   if (typeof value !== 'number') return printable(String(value), VALUE_LENGTH)
   switch (unit) {
+    case '':
     case undefined:
       return digits(value)
     case 'Cel':

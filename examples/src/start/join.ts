@@ -14,8 +14,10 @@ export function agentName(host = hostname()): string {
   return name === '' ? 'this-machine' : name
 }
 
-export function hasJoined(folder: string): boolean {
-  return existsSync(join(folder, 'identity.json'))
+/** `member`: it has its key of the site. `joining`: it has an invite, with which `run` goes on by itself. */
+export function membership(folder: string): 'member' | 'joining' | 'none' {
+  if (existsSync(join(folder, 'key.json'))) return 'member'
+  return existsSync(join(folder, 'invite.json')) ? 'joining' : 'none'
 }
 
 export interface JoinSteps {
@@ -24,11 +26,27 @@ export interface JoinSteps {
   readonly progress: (text: string) => void
 }
 
-/** The gateway invites this machine's agent, and the agent joins: what an operator does by hand for every sensor host. */
+/**
+ * The gateway invites this machine's agent, and the agent joins: what an operator does by hand for every sensor host. One that
+ * belongs to a site whose gateway is no more leaves that first, and keeps its readings.
+ */
 export async function joinAgent(folders: Folders, steps: JoinSteps): Promise<void> {
   const { gateway, gatewayConfig, agent, agentConfig } = folders
-  const place = ['--state', gateway, '--config', gatewayConfig]
+  const ofAgent = ['--state', agent, '--config', agentConfig]
+  if (membership(agent) !== 'none') await steps.agent(['leave', '--yes', ...ofAgent], () => undefined)
   // The name may belong to an agent whose folder was removed; the invite is for this machine in any case.
-  const { stdout: invite } = await steps.gateway(['enroll', agentName(), '--replace', '--plain', ...place])
-  await steps.agent(['join', invite.trim(), '--state', agent, '--config', agentConfig], steps.progress)
+  const enroll = [
+    'enroll',
+    agentName(),
+    '--replace',
+    '--plain',
+    '--state',
+    gateway,
+    '--config',
+    gatewayConfig,
+  ]
+  const { stdout: invite } = await steps.gateway(enroll)
+  await steps.agent(['join', invite.trim(), ...ofAgent], (line) => {
+    if (!/^Join(ing|ed)\b/.test(line)) steps.progress(line)
+  })
 }

@@ -11,7 +11,7 @@ import { countsOf, mqttAccess, programViews, sensorsOf } from './build-view.js'
 import { Configs } from './configs.js'
 import { DeliveredReadings } from './delivered.js'
 import { foldersIn, type Folders } from './folders.js'
-import { agentName, hasJoined, joinAgent } from './join.js'
+import { agentName, joinAgent, membership } from './join.js'
 import type { MqttAccess, View, Warning } from './model.js'
 import { displayPath } from './paths.js'
 import type { AgentReport, GatewayReport, RelayReport } from './statuses.js'
@@ -50,6 +50,7 @@ export class Site {
   #step: string | undefined = 'starting'
   #warning: Warning | undefined
   #access: MqttAccess | undefined
+  #newSite = false
 
   constructor(root: string, tell: Tell) {
     this.folders = foldersIn(root)
@@ -162,12 +163,14 @@ export class Site {
 
   async #startGateway(): Promise<void> {
     const { gateway, relay, gatewayConfig } = this.folders
-    const report = await this.#ready<RelayReport>('relay')
-    const port = Number(/:(\d+)$/.exec(report.listen)?.[1])
+    // It answers a little before it listens.
+    const { listen } = await this.#ready<RelayReport>('relay', ({ ok }) => ok)
+    const port = Number(/:(\d+)$/.exec(listen)?.[1])
     this.#configs?.saveRelay(port, readFileSync(join(relay, 'access-token'), 'utf8').trim())
     if (!existsSync(join(gateway, 'identity.json')) && !existsSync(join(gateway, 'store'))) {
       this.#say('making the site')
       await this.#command('gateway', ['init', '--site', SITE_NAME, '--state', gateway])
+      this.#newSite = true
       this.#tell(`made the site "${SITE_NAME}" in ${displayPath(gateway)}`)
     }
     await this.#run('gateway', ['--config', gatewayConfig])
@@ -175,7 +178,7 @@ export class Site {
   }
 
   async #startAgent(): Promise<void> {
-    if (!hasJoined(this.folders.agent)) {
+    if (this.#newSite || membership(this.folders.agent) === 'none') {
       this.#say('the agent joins the site')
       await joinAgent(this.folders, {
         gateway: (args) => this.#command('gateway', args),
@@ -205,8 +208,11 @@ export class Site {
     supervisor.start()
   }
 
-  async #ready<T>(name: ProgramName): Promise<T> {
-    const ask = (): Promise<T | undefined> => askStatus<T>(this.folders[name])
+  async #ready<T>(name: ProgramName, accept: (report: T) => boolean = () => true): Promise<T> {
+    const ask = async (): Promise<T | undefined> => {
+      const report = await askStatus<T>(this.folders[name])
+      return report !== undefined && accept(report) ? report : undefined
+    }
     const report = await eventually(ask, { withinMs: READY_MS, signal: this.#ending.signal })
     this.#ending.signal.throwIfAborted()
     if (report !== undefined) return report
@@ -223,7 +229,7 @@ export class Site {
       signal: this.#ending.signal,
       onLine: (line, stream) => {
         if (stream === 'stderr') this.#logged(name, line)
-        onLine(line)
+        else onLine(line)
       },
     })
     this.#ending.signal.throwIfAborted()
@@ -245,6 +251,8 @@ export class Site {
   }
 
   #warn(program: string, text: string): void {
+    // Programs that see each other end are no news.
+    if (this.#ending.signal.aborted) return
     this.#warning = { atMs: Date.now(), program, text }
     this.#tell(`${program}: ${text}`)
   }

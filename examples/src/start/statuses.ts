@@ -22,9 +22,13 @@ export interface GatewayReport {
 }
 
 export interface AgentReport {
-  readonly name: string
-  readonly joined: boolean
+  /** In the site; null before it has joined. */
+  readonly name: string | null
   readonly spool: { readonly accepted: number; readonly held: number; readonly dropped: number }
+  readonly paths: {
+    readonly lan: { readonly links: number }
+    readonly relays: readonly { readonly url: string; readonly connected: boolean }[]
+  }
   readonly sealed: number
   readonly acknowledgedPackets: number
   readonly lost: number

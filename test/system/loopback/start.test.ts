@@ -157,7 +157,7 @@ void t.test(
   { skip: without('script') },
   async (t) => {
     const folder = temporaryFolder(t)
-    const script = ['-qfec', `stty cols 100 rows 40; ${process.execPath} ${START}`, '/dev/null']
+    const script = ['-qfec', `stty cols 100 rows 40; exec ${process.execPath} ${START}`, '/dev/null']
     const program = here.spawn('script', script, {
       name: 'script',
       cwd: folder,

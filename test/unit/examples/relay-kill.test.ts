@@ -50,6 +50,17 @@ void t.test('what was sent is received or lost, in the phase in which it was mad
   ])
   t.equal(tally.received(), 38)
   t.equal(tally.received('b'), 18)
+  t.equal(
+    tally.missing(
+      new Map([
+        ['a', 20],
+        ['b', 20],
+      ]),
+    ),
+    2,
+  )
+  t.equal(tally.missing(new Map([['b', 12]])), 0, 'what is sent later is not missed')
+  t.equal(tally.lastMs('b'), 2_810)
   t.end()
 })
 
@@ -71,7 +82,7 @@ void t.test('a repeat counts once more as repeated, never as received; another i
   t.end()
 })
 
-void t.test('a silence belongs to the phase in which most of it lay', (t) => {
+void t.test('a silence counts whole where most of it lay, and in other phases with what lay there', (t) => {
   const tally = new Tally(['a', 'b'])
   tally.begin('well', 1_000)
   tally.begin('killed', 2_000)
@@ -90,7 +101,7 @@ void t.test('a silence belongs to the phase in which most of it lay', (t) => {
     4_000,
   )
   const silence = Object.fromEntries(rows.map(({ title, silenceMs }) => [title, silenceMs]))
-  t.same(silence, { well: 100, killed: 1_400, back: 100, 'in all': 1_400 })
+  t.same(silence, { well: 190, killed: 1_400, back: 210, 'in all': 1_400 })
   t.equal(tally.silenceMs(2_000, 3_000), 1_400)
   t.equal(tally.silenceMs(3_500, 5_000), 5_000 - 3_910, 'one that is still going on counts')
   t.end()

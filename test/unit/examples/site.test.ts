@@ -75,8 +75,9 @@ void t.test('a configuration that is no YAML is named and left as it is', (t) =>
 const now = Date.parse('2026-03-01T12:00:10.000Z')
 const report: AgentReport = {
   name: 'pi',
-  joined: true,
+
   spool: { accepted: 10, held: 2, dropped: 0 },
+  paths: { lan: { links: 1 }, relays: [] },
   sealed: 5,
   acknowledgedPackets: 4,
   lost: 0,
@@ -95,9 +96,9 @@ void t.test('a sensor shows what MQTT has, and the newest value of its own while
   ])
   t.same(sensorsOf(report, delivered, now), [
     { name: 'cpu_load', unit: '/100', value: 40, path: 'lan', ageMs: 2_000 },
-    { name: 'uptime', unit: 's', value: 99, ageMs: 500 },
-    { name: 'stuck', value: 3, ageMs: 200 },
     { name: 'retained', value: 'x', path: 'relay', ageMs: 90_000 },
+    { name: 'stuck', value: 3, ageMs: 200 },
+    { name: 'uptime', unit: 's', value: 99, ageMs: 500 },
   ])
   t.same(sensorsOf(undefined, new Map(), now), [])
   t.end()
