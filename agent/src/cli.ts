@@ -232,16 +232,15 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
+  return new Promise((resolve) => {
+    // Taken off again each time: a join that waits for an hour would collect a listener for every look.
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
     const timer = setTimeout(done, ms)
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        done()
-      },
-      { once: true },
-    )
+    signal.addEventListener('abort', done, { once: true })
   })
 }
 
