@@ -33,8 +33,6 @@ export function pad(content: Uint8Array): Uint8Array {
 }
 
 export function unpad(padded: Uint8Array): Uint8Array {
-  if (padded.length < MIN_PLAINTEXT_BYTES)
-    throw malformed(`a plaintext of ${padded.length} bytes is too short`)
   const end = 2 + readU16(padded, 0)
   if (end > padded.length || paddedLength(end) !== padded.length)
     throw malformed('the padding has a wrong length')

@@ -1,4 +1,5 @@
 import {
+  constants,
   createCipheriv,
   createDecipheriv,
   createHash,
@@ -43,6 +44,7 @@ function privateKeyFromJwk(curve: Curve, secret: Uint8Array): KeyObject {
 }
 
 const UNREAD_X = 'A'.repeat(43)
+const OPENSSL_3_1 = 0x3010_0000
 
 /** True where this Node.js takes the private key of a JWK as it stands. */
 function jwkGivesSameKey(curve: Curve): boolean {
@@ -59,7 +61,7 @@ function jwkGivesSameKey(curve: Curve): boolean {
  * With the OpenSSL 3.0 of Node 20 a JWK is ten times faster; with later ones DER is as fast, and its bytes can be overwritten,
  * which the text of a JWK cannot.
  */
-const derIsSlow = process.versions.openssl.startsWith('3.0.')
+const derIsSlow = constants.OPENSSL_VERSION_NUMBER < OPENSSL_3_1
 const privateKeyFrom: Readonly<Record<Curve, typeof privateKeyFromDer>> = {
   X25519: derIsSlow && jwkGivesSameKey('X25519') ? privateKeyFromJwk : privateKeyFromDer,
   Ed25519: derIsSlow && jwkGivesSameKey('Ed25519') ? privateKeyFromJwk : privateKeyFromDer,

@@ -139,6 +139,7 @@ void t.test("a hello's type on a session's address opens nothing", (t) => {
   const packet = new Uint8Array(sealing.seal(content('a reading'), random).packet)
   packet[0] = 0x11
   t.equal(receive(opening, packet), 'failed')
+  t.equal(receive(opening, sealedWith(new Uint8Array(256), 0x11)), 'failed', 'be it sealed so')
   t.end()
 })
 
@@ -210,9 +211,9 @@ void t.test('the first bytes that differ between two packets of one content are 
 })
 
 /** A packet of counter 0 whose plaintext is exactly this. */
-function sealedWith(plaintext: Uint8Array): Uint8Array {
+function sealedWith(plaintext: Uint8Array, first = 0x12): Uint8Array {
   const { addressKey } = OpeningDirection.begin(secrets)
-  const header = Buffer.concat([Uint8Array.of(0x12, 0), addressKey.address, new Uint8Array(12)])
+  const header = Buffer.concat([Uint8Array.of(first, 0), addressKey.address, new Uint8Array(12)])
   const bare = Buffer.concat([header.subarray(0, 1), header.subarray(2)])
   const key = leaf(secrets.treeRoot, 0)
   return Buffer.concat([header, seal(key, new Uint8Array(12), bare, plaintext)])
