@@ -44,6 +44,8 @@ export class ScriptedAgent {
   welcome: WelcomeMessage | undefined
   prekey: PrekeyMessage | undefined
   nextNumber = 0
+  /** The newest that this agent claims to have heard of. */
+  siteRevision = 0
 
   constructor(inviteLine: string, seed: number) {
     this.random = seededRandom(seed)
@@ -158,7 +160,8 @@ export class ScriptedAgent {
     },
   ): AgentSession {
     const content = encodeMessages(messages)
-    const request = { kind, record, agent: this.key, siteRevision: 0, content, ...rest }
+    const { siteRevision } = this
+    const request = { kind, record, agent: this.key, siteRevision, content, ...rest }
     const { packet, session } = beginHello(request, this.random)
     return {
       secrets: session,
