@@ -29,6 +29,7 @@ import type { GatewayIdentity, Ports } from './core/ports.js'
 import { CORE_TABLES } from './core/tables.js'
 import { ownRelayInfo, startEmbeddedRelay, toldRelayInfos } from './embedded-relay.js'
 import { HandshakeWorker } from './handshake/worker-pool.js'
+import { STORE_FOLDER } from './identity-file.js'
 import { loadRelayList, mergeRelays } from './relay-list.js'
 import { Relays } from './relays.js'
 import { RememberedLinks } from './remembered-links.js'
@@ -55,7 +56,7 @@ export function openGatewayStore(
   onFatal: (error: Error) => void,
 ): Promise<Store> {
   const tables = [...CORE_TABLES, ...BRIDGE_TABLES, RUNNING_TABLE]
-  return openStore({ dir: join(stateDir, 'store'), tables, reporter, onFatal })
+  return openStore({ dir: join(stateDir, STORE_FOLDER), tables, reporter, onFatal })
 }
 
 export function openGatewayRunningTime(
@@ -85,7 +86,12 @@ export class Gateway {
     this.#clock = systemClock(options.reporter)
   }
 
-  /** The core, for the operator's commands. */
+  /** False: there is no identity, and no core will come. */
+  get identified(): boolean {
+    return this.#options.identity !== undefined
+  }
+
+  /** The core, for the operator's commands; undefined while it starts. */
   get core(): GatewayCore | undefined {
     return this.#core
   }
@@ -276,17 +282,18 @@ export class Gateway {
   }
 
   #toldRelays(): RelayInfo[] {
-    return toldRelays(this.#options, this.#embedded?.fingerprint)
+    return toldRelays(this.#options)
   }
 }
 
 /** The relays that invites and NOTICEs name. */
-export function toldRelays(
-  { config, stateDir, reporter }: Pick<GatewayOptions, 'config' | 'stateDir' | 'reporter'>,
-  fingerprint?: string,
-): RelayInfo[] {
+export function toldRelays({
+  config,
+  stateDir,
+  reporter,
+}: Pick<GatewayOptions, 'config' | 'stateDir' | 'reporter'>): RelayInfo[] {
   const { enabled, urls } = config.relay
-  const own = enabled ? toldRelayInfos(stateDir, config.relay, urls, fingerprint) : []
+  const own = enabled ? toldRelayInfos(stateDir, config.relay, urls) : []
   return mergeRelays(own, config.relays, loadRelayList(stateDir, reporter))
 }
 

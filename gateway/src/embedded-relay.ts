@@ -1,7 +1,8 @@
 import { accessToken, startRelay, type RelayConfig, type RunningRelay } from '@fieldwhisper/relay'
 import type { Clock, HostError, Reporter } from '@fieldwhisper/host'
 import type { RelayInfo } from '@fieldwhisper/protocol'
-import { mkdirSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 
@@ -26,18 +27,23 @@ export function ownRelayInfo(relay: RunningRelay, tls: boolean): RelayInfo {
 }
 
 /** How agents reach it: by the addresses of this machine, unless the configuration names better ones. */
-export function toldRelayInfos(
-  stateDir: string,
-  config: RelayConfig,
-  urls: readonly string[],
-  fingerprint?: string,
-): RelayInfo[] {
+export function toldRelayInfos(stateDir: string, config: RelayConfig, urls: readonly string[]): RelayInfo[] {
   mkdirSync(relayDir(stateDir), { recursive: true, mode: 0o700 })
   const token = accessToken(relayDir(stateDir), config.access_token)
   const scheme = config.tls ? 'wss' : 'ws'
   const told =
     urls.length > 0 ? urls : lanAddresses().map((host) => `${scheme}://${host}:${config.listen.port}`)
+  const fingerprint = config.tls && certificateFingerprint(config.tls.cert)
   return told.map((url) => ({ url, token, ...(fingerprint && { fingerprint }) }))
+}
+
+/** Undefined where it does not read; then the relay does not start either, and says why. */
+function certificateFingerprint(path: string): string | undefined {
+  try {
+    return new X509Certificate(readFileSync(path)).fingerprint256.replaceAll(':', '').toLowerCase()
+  } catch {
+    return undefined
+  }
 }
 
 function relayDir(stateDir: string): string {

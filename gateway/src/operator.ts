@@ -1,4 +1,5 @@
 import {
+  asError,
   askControl,
   ensureStateDir,
   serveControl,
@@ -14,7 +15,7 @@ import { GatewayCore } from './core/gateway-core.js'
 import type { Ports } from './core/ports.js'
 import { GatewayError } from './errors.js'
 import { loadIdentity } from './identity-file.js'
-import { addRelay, loadRelayList, saveRelayList } from './relay-list.js'
+import { addRelay, loadRelayList, removeRelay, saveRelayList } from './relay-list.js'
 import { agentLines, type AgentLine } from './status.js'
 
 /*
@@ -67,10 +68,18 @@ export function carry(core: GatewayCore, place: Place, relaysChanged: () => Prom
     },
     relays: async ({ add, remove }) => {
       const { stateDir, reporter } = place
-      const before = loadRelayList(stateDir, reporter)
-      if (add) saveRelayList(stateDir, addRelay(before, add))
-      if (remove !== undefined) saveRelayList(stateDir, withoutRelay(before, remove))
-      if (add ?? remove) await relaysChanged()
+      if (add ?? remove) {
+        let relays = loadRelayList(stateDir, reporter)
+        if (remove !== undefined) relays = removeRelay(relays, remove)
+        if (add)
+          relays = addRelay(
+            relays,
+            add,
+            toldRelays(place).filter(({ url }) => url !== remove),
+          )
+        saveRelayList(stateDir, relays)
+        await relaysChanged()
+      }
       return toldRelays(place)
     },
   }
@@ -82,9 +91,13 @@ export function controlHandlers(
   place: Place,
 ): Record<string, (args: unknown) => unknown> {
   const running = (): Carried => {
-    const core = gateway()?.core
-    if (!core)
-      throw new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
+    const found = gateway()
+    const core = found?.core
+    if (!core) {
+      throw found?.identified === false
+        ? new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
+        : new GatewayError('FW_GATEWAY_STARTING', 'the gateway is starting: repeat the command in a moment')
+    }
     return carry(core, place, () => gateway()?.relaysChanged() ?? Promise.resolve())
   }
   return {
@@ -121,16 +134,21 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
     )
   ensureStateDir(stateDir, reporter)
   const control = await serveControl(stateDir, {}, reporter)
+  const failed = new AbortController()
+  const failure = new Promise<never>((_resolve, reject) => {
+    failed.signal.addEventListener('abort', () => reject(asError(failed.signal.reason)))
+  })
+  const onFatal = (error: unknown): void => failed.abort(error)
   try {
-    const store = await openGatewayStore(stateDir, reporter, () => undefined)
-    const clock = systemClock()
-    const running = await openGatewayRunningTime(store, clock, reporter)
+    const store = await openGatewayStore(stateDir, reporter, onFatal)
     try {
+      const clock = systemClock()
+      const running = await openGatewayRunningTime(store, clock, reporter)
       let sequence = lastOutboxSequence(store)
       const core = new GatewayCore({
         store,
         identity,
-        ports: nobody(reporter),
+        ports: nobody(reporter, onFatal),
         clock,
         random: systemRandom,
         running: () => running.nowMs(),
@@ -138,9 +156,11 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
         outboxFull: () => true,
         relays: toldRelays(place),
       })
-      return await run(core)
-    } finally {
+      const result = await Promise.race([run(core), failure])
+      await core.stop()
       await running.stop()
+      return result
+    } finally {
       await store.close()
     }
   } finally {
@@ -148,7 +168,7 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
   }
 }
 
-function nobody(reporter: ProgramReporter): Ports {
+function nobody(reporter: ProgramReporter, fatal: Ports['fatal']): Ports {
   const nothing = (): void => undefined
   return {
     send: () => false,
@@ -162,22 +182,9 @@ function nobody(reporter: ProgramReporter): Ports {
     useful: nothing,
     agentGone: nothing,
     committed: nothing,
-    fatal: (error) => {
-      throw error
-    },
+    fatal,
     report: (level, code, message, fields) => reporter.event(level, code, message, fields),
   }
-}
-
-function withoutRelay(relays: readonly RelayInfo[], url: string): RelayInfo[] {
-  const left = relays.filter((relay) => relay.url !== url)
-  if (left.length === relays.length) {
-    throw new GatewayError(
-      'FW_RELAY_UNKNOWN',
-      `${url} was not added with this command; relays of the configuration are removed there`,
-    )
-  }
-  return left
 }
 
 /** A name is a level of MQTT topics and a word in commands: no white space or control characters, 1 to 64 bytes. */

@@ -1,10 +1,13 @@
-import { readJsonFile, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import { errorText, readJsonFile, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import { relayTarget } from '@fieldwhisper/mesh'
 import { MAX_RELAYS, type RelayInfo } from '@fieldwhisper/protocol'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { GatewayError } from './errors.js'
 
 const FILE = 'relays.json'
+/** What fits a WELCOME. */
+const MAX_URL_BYTES = 256
 
 const schema = z.array(
   z
@@ -25,18 +28,43 @@ export function saveRelayList(stateDir: string, relays: readonly RelayInfo[]): v
   writeFileDurably(join(stateDir, FILE), `${JSON.stringify(relays, null, 2)}\n`)
 }
 
-/** Throws GatewayError `FW_RELAY_URL_INVALID`, `FW_RELAYS_FULL`. */
-export function addRelay(relays: readonly RelayInfo[], added: RelayInfo): RelayInfo[] {
-  if (!/^wss?:\/\/[^\s/]+\/?$/.test(added.url) || !URL.canParse(added.url)) {
+/**
+ * The list with one more, or with new facts about one. `named`: all relays that agents are told already. Throws GatewayError
+ * `FW_RELAY_URL_INVALID`, `FW_RELAYS_FULL`.
+ */
+export function addRelay(
+  relays: readonly RelayInfo[],
+  added: RelayInfo,
+  named: readonly RelayInfo[],
+): RelayInfo[] {
+  const { url, fingerprint, token } = added
+  if (!/^wss?:\/\/[^\s/]+\/?$/.test(url) || Buffer.byteLength(url) > MAX_URL_BYTES) {
     throw new GatewayError(
       'FW_RELAY_URL_INVALID',
-      `${added.url} is not a relay: ws://host:port or wss://host:port is expected`,
+      `${url.slice(0, MAX_URL_BYTES)} is not a relay: ws://host:port or wss://host:port is expected`,
     )
   }
-  const others = relays.filter(({ url }) => url !== added.url)
-  if (others.length >= MAX_RELAYS)
+  try {
+    relayTarget(url, fingerprint, token)
+  } catch (cause) {
+    throw new GatewayError('FW_RELAY_URL_INVALID', errorText(cause), { cause })
+  }
+  const others = new Set([...named, ...relays].map((relay) => relay.url).filter((other) => other !== url))
+  if (others.size >= MAX_RELAYS)
     throw new GatewayError('FW_RELAYS_FULL', `at most ${MAX_RELAYS} relays can be named`)
-  return [...others, added]
+  return [...relays.filter((relay) => relay.url !== url), added]
+}
+
+/** Throws GatewayError `FW_RELAY_UNKNOWN`. */
+export function removeRelay(relays: readonly RelayInfo[], url: string): RelayInfo[] {
+  const left = relays.filter((relay) => relay.url !== url)
+  if (left.length === relays.length) {
+    throw new GatewayError(
+      'FW_RELAY_UNKNOWN',
+      `${url} was not added with this command; relays of the configuration are removed there`,
+    )
+  }
+  return left
 }
 
 /** Relays by URL, each once; the first mention counts. */

@@ -1,10 +1,12 @@
-import { createRelayClient, type RelayClient } from '@fieldwhisper/mesh'
+import { createRelayClient, type RelayClient, type RelayClientOptions } from '@fieldwhisper/mesh'
 import { STATUS } from '@fieldwhisper/mesh/relay-frames'
 import { equalBytes, hex, parseRecord, type AddressKey, type RelayInfo } from '@fieldwhisper/protocol'
-import type { Reporter } from '@fieldwhisper/host'
+import { errorText, type Reporter } from '@fieldwhisper/host'
 
 /** Deletions that a busy socket did not take are tried again after so long. */
 const DELETE_AGAIN_MS = 1_000
+/** A relay that brings packets and takes no deletions for so long is left and dialled again. */
+const MAX_UNDELETED = 65_536
 
 export interface RelaysOptions {
   readonly reporter: Reporter
@@ -23,6 +25,7 @@ interface Connected {
   readonly client: RelayClient
   /** Hashes to delete, by address, collected for one event-loop turn. */
   readonly deletes: Map<string, { readonly address: Uint8Array; readonly hashes: Uint8Array[] }>
+  undeleted: number
   deleting: NodeJS.Timeout | NodeJS.Immediate | undefined
   state: ConnectionState
 }
@@ -36,7 +39,7 @@ interface ConnectionState {
   published: Uint8Array | undefined
 }
 
-const NOTHING_YET = { looked: false, doorbell: undefined, published: undefined } as const
+const NOTHING_YET: ConnectionState = { looked: false, doorbell: undefined, published: undefined }
 
 /**
  * The gateway at its relays: every mailbox it holds is held at each of them, every packet deposited at each, and the newest
@@ -93,6 +96,10 @@ export class Relays {
   discard(relay: number, address: Uint8Array, hash: Uint8Array): void {
     const connected = this.#relays.get(relay)
     if (!connected) return
+    if (++connected.undeleted > MAX_UNDELETED) {
+      this.#forgetDeletes(connected)
+      return this.renew(relay)
+    }
     const name = hex(address)
     const entry = connected.deletes.get(name)
     if (entry) entry.hashes.push(hash)
@@ -120,41 +127,56 @@ export class Relays {
 
   #connect(info: RelayInfo): void {
     const id = this.#nextId++
+    let client: RelayClient
+    try {
+      client = createRelayClient({ ...info, ...this.#handlers(id) })
+    } catch (error) {
+      const text = 'A relay cannot be used: its address, token or fingerprint is none.'
+      const fields = { relay: info.url, reason: errorText(error) }
+      return this.#options.reporter.event('error', 'FW_RELAY_UNUSABLE', text, fields)
+    }
+    const connected: Connected = {
+      info,
+      client,
+      deletes: new Map(),
+      undeleted: 0,
+      deleting: undefined,
+      state: { ...NOTHING_YET },
+    }
+    this.#relays.set(id, connected)
+    for (const key of this.#held.values()) client.prove(key, { create: true, subscribe: true })
+    client.start()
+  }
+
+  #handlers(id: number): Omit<RelayClientOptions, keyof RelayInfo> {
     const { reporter, onPacket, onRecord } = this.#options
-    const client = createRelayClient({
-      ...info,
+    const here = (): Connected | undefined => this.#relays.get(id)
+    return {
       reporter,
       onConnected: () => {
-        connected.state = { ...NOTHING_YET }
-        client.lookup(this.#slot.address)
+        const connected = here()
+        if (connected) connected.state = { ...NOTHING_YET }
+        connected?.client.lookup(this.#slot.address)
       },
-      onDisconnected: () => connected.deletes.clear(),
+      onDisconnected: () => this.#forgetDeletes(here()),
       onProved: (address, status) => {
-        if (status !== STATUS.done || hex(address) !== this.#record?.doorbell) return
+        const connected = here()
+        if (status !== STATUS.done || hex(address) !== this.#record?.doorbell || !connected) return
         connected.state.doorbell = this.#record.doorbell
         this.#publishAt(connected)
       },
       onPacket: (packet) => onPacket(id, new Uint8Array(packet)),
       onRecord: (slot, record) => {
-        if (!equalBytes(slot, this.#slot.address)) return
-        const shown = record ? onRecord(id, new Uint8Array(record)) : Promise.resolve()
+        const connected = here()
+        if (!connected || !equalBytes(slot, this.#slot.address)) return
         const { state } = connected
+        const shown = record ? onRecord(id, new Uint8Array(record)) : Promise.resolve()
         void shown.then(() => {
           state.looked = true
           this.#publishAt(connected)
         })
       },
-    })
-    const connected: Connected = {
-      info,
-      client,
-      deletes: new Map(),
-      deleting: undefined,
-      state: { ...NOTHING_YET },
     }
-    for (const key of this.#held.values()) client.prove(key, { create: true, subscribe: true })
-    this.#relays.set(id, connected)
-    client.start()
   }
 
   #publishAt({ client, state }: Connected): void {
@@ -172,11 +194,20 @@ export class Relays {
     const { client, deletes } = connected
     connected.deleting = undefined
     for (const [name, { address, hashes }] of deletes) {
-      if (client.deleteFrom(address, hashes)) deletes.delete(name)
-      // Not deleted means not handed over again: a relay waits for it before it gives more.
-      else if (!client.connected) deletes.clear()
+      if (!client.deleteFrom(address, hashes)) continue
+      deletes.delete(name)
+      connected.undeleted -= hashes.length
     }
-    if (deletes.size > 0)
-      connected.deleting = setTimeout(() => this.#flushDeletes(connected), DELETE_AGAIN_MS).unref()
+    if (!client.connected) this.#forgetDeletes(connected)
+    // What is not deleted is not handed over again: the relay waits for it before it gives more.
+    if (deletes.size === 0) return
+    connected.deleting = setTimeout(() => this.#flushDeletes(connected), DELETE_AGAIN_MS).unref()
+  }
+
+  /** On the next connection the relay hands over again what it still holds. */
+  #forgetDeletes(connected: Connected | undefined): void {
+    if (!connected) return
+    connected.deletes.clear()
+    connected.undeleted = 0
   }
 }

@@ -2,15 +2,17 @@ import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
 import type { AgentLine, GatewayStatus } from './status.js'
 
-/** What `enroll` prints: the line, the same as a picture, and what to do with it. */
+/** What a QR code of the largest version holds; an invite with many relays is longer. */
+const MAX_QR_BYTES = 2_953
+
+/** What `enroll` prints: the line, the same as a picture where it fits one, and what to do with it. */
 export function inviteText(name: string, line: string): string {
+  const picture = line.length <= MAX_QR_BYTES ? `${renderUnicodeCompact(line, { ecc: 'L' })}\n\n` : ''
   return `Invite for ${name}, good for one device and 24 hours. Whoever has it can join under this name.
 
 ${line}
 
-${renderUnicodeCompact(line, { ecc: 'L' })}
-
-On the sensor host: fieldwhisper-agent join ${line.slice(0, 12)}...   (the whole line)`
+${picture}On the sensor host: fieldwhisper-agent join ${line.slice(0, 12)}...   (the whole line)`
 }
 
 export function agentTable(agents: readonly AgentLine[]): string {

@@ -56,6 +56,7 @@ export function gatewayStatus(parts: {
   const problems = [
     ...(identity ? [] : ['the identity is missing: restore it from a backup']),
     ...(core?.hold ? [`readings are held back: ${core.hold}`] : []),
+    ...(core?.blocked ? ['a second gateway runs with these keys: no handshakes are taken'] : []),
     ...(mqtt?.broker.connected
       ? []
       : [`the MQTT broker ${mqtt?.broker.address ?? ''} is not connected`.replace('  ', ' ')]),
