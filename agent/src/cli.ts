@@ -14,7 +14,7 @@ import {
   type ProgramReporter,
 } from '@fieldwhisper/host'
 import { decodeInvite } from '@fieldwhisper/protocol'
-import { Agent } from './app.js'
+import type { Agent } from './app.js'
 import { loadAgentConfig } from './config/load.js'
 import type { AgentConfig } from './config/schema.js'
 import { REFUSED_TEXT } from './core/index.js'
@@ -210,6 +210,8 @@ async function withAgent(
 ): Promise<number> {
   ensureStateDir(stateDir, reporter)
   const failed = new AbortController()
+  // Loaded here: help and status need nothing of it.
+  const { Agent } = await import('./app.js')
   const agent = new Agent({ stateDir, config, reporter, sources, onFatal: () => failed.abort() })
   const control = await serveControl(stateDir, { status: () => agent.status() }, reporter)
   try {
