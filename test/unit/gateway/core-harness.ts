@@ -36,6 +36,10 @@ export class CoreHarness {
   readonly held = new Map<string, AddressKey>()
   readonly events: { readonly code: string; readonly fields: unknown }[] = []
   readonly jobs: HelloJob[] = []
+  /** A test that does not expect the core to end is ended by it. */
+  onFatal: (error: unknown) => void = (error) => {
+    throw error
+  }
   /** False: hellos wait in `jobs` until `work` is called. */
   workAtOnce = true
   record: Uint8Array | undefined
@@ -46,6 +50,8 @@ export class CoreHarness {
   constructor(identity = testIdentity(), store?: MemoryStore) {
     this.#identity = identity
     this.store = store ?? createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
+    // No test deletes from the outbox.
+    this.#sequence = [...this.store.range(OUTBOX_TABLE)].length
     this.core = this.#make(2)
   }
 
@@ -126,9 +132,7 @@ export class CoreHarness {
       useful: () => undefined,
       agentGone: () => undefined,
       committed: () => undefined,
-      fatal: (error) => {
-        throw error
-      },
+      fatal: (error) => this.onFatal(error),
       report: (_level, code, _message, fields) => void this.events.push({ code, fields }),
     }
     return new GatewayCore({
