@@ -40,5 +40,8 @@ export function joinProgress(status: AgentStatus): string {
   if (session.state === 'none') {
     return `The site's prekey record was not found yet (${where}). Is the gateway running, on this LAN or at this relay? It must have run once before anybody can join without it.`
   }
+  if (status.hold === 'confirm') {
+    return 'The gateway knows this device and waits for its operator: `fieldwhisper-gateway confirm NAME` there. The join is kept.'
+  }
   return `The request is on its way (${where}); the gateway has not answered. Is it running? The join is kept: once it answers, all is well.`
 }

@@ -118,6 +118,8 @@ void t.test('a join says how far it got and what to check', (t) => {
   const none = joinProgress(status({ state: 'none', answered: false }, false))
   t.match(none, /prekey record was not found.*3 devices heard, 1 links; ws:\/\/relay.lan:24780 not reached/)
   const waiting = joinProgress(status({ state: 'waiting', answered: false }, true))
+  const held = { ...status({ state: 'answered', answered: true }, true), hold: 'confirm' as const }
+  t.match(joinProgress(held), /waits for its operator/)
   t.match(waiting, /on its way.*ws:\/\/relay.lan:24780 connected.*has not answered/)
   t.end()
 })
