@@ -1,6 +1,6 @@
 /** First in, first out, without moving what waits. */
 export class Line<T> {
-  #items: T[] = []
+  #items: (T | undefined)[] = []
   #taken = 0
 
   get length(): number {
@@ -13,8 +13,10 @@ export class Line<T> {
 
   shift(): T | undefined {
     if (this.length === 0) return undefined
-    const item = this.#items[this.#taken++]
-    if (this.#taken === this.#items.length || this.#taken >= COMPACT_AT) {
+    const item = this.#items[this.#taken]
+    // Or it would stay in memory until the line is cut off.
+    this.#items[this.#taken++] = undefined
+    if (this.length === 0 || this.#taken >= COMPACT_AT) {
       this.#items = this.#items.slice(this.#taken)
       this.#taken = 0
     }
