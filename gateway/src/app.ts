@@ -226,6 +226,7 @@ export class Gateway {
     })
     this.#core = core
     core.tick()
+    await core.announceRelays(this.#toldRelays())
     await core.settled()
     const ticker = setInterval(() => {
       core.tick()

@@ -39,6 +39,7 @@ import { Sessions } from './sessions.js'
 import { SetAside } from './set-aside.js'
 import { TokenBucket, TokenBuckets } from './token-bucket.js'
 import type { Turn } from './turn.js'
+import { ToldRelays } from './told-relays.js'
 import { Turns, type Arrival } from './turns.js'
 
 export interface CoreOptions {
@@ -75,6 +76,7 @@ export class GatewayCore {
   readonly #ownRecordsByLinks: TokenBucket
   /** Sessions that have, or may soon have, something to say. */
   readonly #speaking = new Set<Session>()
+  readonly #toldRelays: ToldRelays
   #relays: readonly RelayInfo[]
   #housekeepingAt = -Infinity
   #holdLookedAt = -Infinity
@@ -86,6 +88,7 @@ export class GatewayCore {
     this.#options = options
     this.#relays = options.relays
     this.directoryKey = directoryKey(identity.master)
+    this.#toldRelays = new ToldRelays(store)
     this.meta = new Meta(store, ports)
     this.agents = new Agents(store, site, this.meta)
     this.invites = new Invites(store)
@@ -232,8 +235,14 @@ export class GatewayCore {
     await this.#turns.command((turn) => {
       this.meta.revise(turn)
       this.agents.oweNotice(turn, this.agents.all())
+      this.#toldRelays.set(turn, relays)
     })
     this.#speakToAll()
+  }
+
+  /** The same, unless they were told these last: for a start, before which the configuration may have changed. */
+  async announceRelays(relays: readonly RelayInfo[]): Promise<void> {
+    if (!this.#toldRelays.are(relays)) await this.setRelays(relays)
   }
 
   /** Why readings are not acknowledged at the moment, to everybody. */
