@@ -58,6 +58,7 @@ export class PacketMeter {
 export class BrokerSocket extends Duplex {
   readonly #socket: Socket
   readonly #meter: PacketMeter
+  #gathering = false
 
   constructor(socket: Socket, maxPacketBytes: number) {
     super({ writableHighWaterMark: CLIENT_WRITE_BUFFER_BYTES })
@@ -91,14 +92,30 @@ export class BrokerSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#socket.write(chunk, done)
+    this.#gather()
+    if (this.#socket.write(chunk)) done()
+    else this.#socket.once('drain', done)
   }
 
   override _writev(
     chunks: readonly { readonly chunk: Buffer }[],
     done: (error?: Error | null) => void,
   ): void {
-    this.#socket.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), '', done)
+  }
+
+  /** aedes writes message by message: what it writes in one turn of the event loop goes to the system in one call. */
+  #gather(): void {
+    if (this.#gathering) return
+    this.#gathering = true
+    this.#socket.cork()
+    setImmediate(() => this.#release())
+  }
+
+  #release(): void {
+    if (!this.#gathering) return
+    this.#gathering = false
+    this.#socket.uncork()
   }
 
   override _final(done: () => void): void {
@@ -106,6 +123,7 @@ export class BrokerSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#release()
     this.#socket.destroy()
     done(error)
   }

@@ -39,7 +39,12 @@ export function openSource({ key, value }: Entry, context: SourceContext): Sourc
     return { ...base, count: 1, messages: () => [told] }
   }
   const readings = context.decode(item.entry.batch)
-  const topics = readings.map(({ name }) => context.topics.reading(item.entry.name, name))
+  const topicOf = new Map<string, Topic<'reading'>>()
+  const topics = readings.map(({ name }) => {
+    const topic = topicOf.get(name) ?? context.topics.reading(item.entry.name, name)
+    topicOf.set(name, topic)
+    return topic
+  })
   return { ...base, count: readings.length, messages: readingMessages(item.entry, readings, topics, context) }
 }
 

@@ -16,10 +16,12 @@ export interface Flight {
 /** The messages that wait for their PUBACKs, oldest first. */
 export class PublishWindow {
   #flights: Flight[] = []
+  /** Flights before this one are done: shifting the rest for each acknowledgement would cost the window's length. */
+  #first = 0
   #bytes = 0
 
   get length(): number {
-    return this.#flights.length
+    return this.#flights.length - this.#first
   }
 
   get bytes(): number {
@@ -36,16 +38,21 @@ export class PublishWindow {
    * what must be repeated is always the rest of the order.
    */
   advance(): readonly Flight[] {
-    const waiting = this.#flights.findIndex(({ acked }) => !acked)
-    const done = this.#flights.splice(0, waiting < 0 ? this.#flights.length : waiting)
-    for (const { bytes } of done) this.#bytes -= bytes
+    const from = this.#first
+    while (this.#flights[this.#first]?.acked) this.#bytes -= this.#flights[this.#first++]!.bytes
+    const done = this.#flights.slice(from, this.#first)
+    if (this.#first > this.#flights.length / 2) {
+      this.#flights = this.#flights.slice(this.#first)
+      this.#first = 0
+    }
     return done
   }
 
   /** Empties the window; gives what the broker did not acknowledge. */
   clear(): readonly Flight[] {
-    const lost = this.#flights.filter(({ acked }) => !acked)
+    const lost = this.#flights.slice(this.#first).filter(({ acked }) => !acked)
     this.#flights = []
+    this.#first = 0
     this.#bytes = 0
     return lost
   }
