@@ -4,6 +4,8 @@ import { MAX_PENDING_READINGS, READINGS_A_TURN } from './constants.js'
 
 export interface Pending {
   readonly reading: Reading
+  /** Monotonic milliseconds at which it was handed over. */
+  readonly atMs: number
   readonly done: () => void
   readonly failed: (error: Error) => void
 }
@@ -23,12 +25,12 @@ export class Intake {
     return this.#pending.length >= READINGS_A_TURN
   }
 
-  add(reading: Reading): Promise<void> {
+  add(reading: Reading, atMs: number): Promise<void> {
     if (this.#pending.length >= MAX_PENDING_READINGS) {
       const text = `${MAX_PENDING_READINGS} readings wait for the disk already`
       return Promise.reject(new AgentError('FW_SPOOL_BUSY', text))
     }
-    return new Promise((done, failed) => void this.#pending.push({ reading, done, failed }))
+    return new Promise((done, failed) => void this.#pending.push({ reading, atMs, done, failed }))
   }
 
   take(): Pending[] {
@@ -38,8 +40,13 @@ export class Intake {
   /** No more than fit into so many bytes; `atLeast` where none fits. */
   takeFitting(bytes: number, atLeast: number): Pending[] {
     let room = bytes
-    const fits = this.#pending.findIndex(({ reading }) => (room -= readingBytes(reading)) < 0)
-    return this.#pending.splice(0, fits < 0 ? READINGS_A_TURN : Math.min(READINGS_A_TURN, fits || atLeast))
+    let fits = 0
+    for (const { reading } of this.#pending) {
+      room -= readingBytes(reading)
+      if (room < 0 || fits === READINGS_A_TURN) break
+      fits++
+    }
+    return this.#pending.splice(0, fits || atLeast)
   }
 
   putBack(taken: readonly Pending[]): void {

@@ -112,8 +112,8 @@ export class Spool {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)))
     }
     if (this.#ended) return Promise.reject(new AgentError('FW_SPOOL_CLOSED', 'the agent is ending'))
-    const added = this.#intake.add(reading)
-    this.#arm(this.#intake.isPressing ? 0 : COMMIT_MS)
+    const added = this.#intake.add(reading, this.#now())
+    this.#arm(this.#intake.isPressing ? 0 : Math.min(COMMIT_MS, this.#intervalMs))
     return added
   }
 
@@ -272,7 +272,7 @@ export class Spool {
     if (this.#ended && this.#intake.length === 0) return
     const blocked = this.#blockedUntil - this.#now()
     if (this.#intake.length > 0 || this.#closeNow)
-      this.#arm(Math.max(blocked, this.#intake.isPressing ? 0 : COMMIT_MS / 2))
+      this.#arm(Math.max(blocked, this.#intake.isPressing ? 0 : Math.min(COMMIT_MS / 2, this.#intervalMs)))
     if (!this.#settling.isEmpty || this.#corrupt.size > 0) this.#arm(0)
     if (this.#open && this.#open.count > 0) this.#arm(this.#batchDueIn())
     this.#arm(LIMITS_CHECK_MS)
@@ -281,8 +281,7 @@ export class Spool {
   async #turn(): Promise<void> {
     const now = this.#now()
     const taken = this.#blockedUntil <= now ? this.#next() : []
-    const closing =
-      this.#closeNow || (this.#open !== undefined && now >= this.#open.sinceMs + this.#intervalMs)
+    const closing = this.#closeNow
     let work = this.#draft(taken, closing, now)
     const room = taken.length === 0 || this.#makeRoom(work)
     if (!room) {
@@ -328,9 +327,10 @@ export class Spool {
     const work: TurnWork = { draft, batch: this.#open?.copy(), closed: [], dropped: [] }
     if (taken.length > 0) {
       work.batch ??= this.#newBatch(draft, now)
-      work.closed.push(...this.#take(draft, work.batch, taken, now))
+      work.closed.push(...this.#take(draft, work.batch, taken))
     }
-    if (closing && work.batch && work.batch.count > 0) {
+    const due = work.batch && now >= work.batch.sinceMs + this.#intervalMs
+    if ((closing || due) && work.batch && work.batch.count > 0) {
       work.closed.push(work.batch.close(draft, this.#options.runningMs()))
     }
     return work
@@ -351,12 +351,12 @@ export class Spool {
     for (const place of dropped) this.#corrupt.delete(placeKey(place))
   }
 
-  #take(draft: Draft, batch: OpenBatch, taken: readonly Pending[], now: number): ClosedBatch[] {
+  #take(draft: Draft, batch: OpenBatch, taken: readonly Pending[]): ClosedBatch[] {
     const closed: ClosedBatch[] = []
-    for (const { reading } of taken) {
+    for (const { reading, atMs } of taken) {
       if (!batch.hasRoom(reading, this.#options.batch.maxReadings))
         closed.push(batch.close(draft, this.#options.runningMs()))
-      if (batch.count === 0) batch.sinceMs = now
+      if (batch.count === 0) batch.sinceMs = atMs
       batch.add(reading)
     }
     batch.writeChunk(draft)

@@ -43,6 +43,21 @@ void t.test('a batch is closed when its time is over, on disk before anybody hea
   )
 })
 
+void t.test('the time of a batch begins with the hand-over of its first reading', async (t) => {
+  const rig = await openRig({ intervalMs: 20 })
+  const closedAt: number[] = []
+  rig.spool.handlers = { ...rig.spool.handlers, closed: () => void closedAt.push(rig.timers.now) }
+  const begin = rig.timers.now
+  for (let ms = 0; ms < 100; ms += 5) {
+    rig.feed()
+    await rig.timers.turn(5)
+  }
+  t.same(
+    closedAt.slice(0, 3).map((at) => at - begin),
+    [20, 40, 60],
+  )
+})
+
 void t.test('a batch is closed by size and by number of readings', async (t) => {
   const rig = await openRig({ maxReadings: 10 })
   rig.feed(25)
