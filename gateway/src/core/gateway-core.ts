@@ -11,7 +11,7 @@ import {
   type Random,
   type RelayInfo,
 } from '@fieldwhisper/protocol'
-import type { Clock, Store } from '@fieldwhisper/host'
+import { systemCode, type Clock, type Store } from '@fieldwhisper/host'
 import { GatewayError } from '../errors.js'
 import { Admission } from './admission.js'
 import { Agents, type Agent } from './agents.js'
@@ -203,46 +203,48 @@ export class GatewayCore {
     })
   }
 
-  async revoke(name: string): Promise<void> {
-    await this.#turns.command((turn) => this.#admission.revoke(turn, this.#named(name), false))
-    this.#speakToAll()
+  revoke(name: string): Promise<void> {
+    return this.#change((turn) => this.#admission.revoke(turn, this.#named(name), false))
   }
 
-  async rename(name: string, to: string): Promise<void> {
-    await this.#turns.command((turn) => {
+  rename(name: string, to: string): Promise<void> {
+    return this.#change((turn) => {
       const agent = this.#named(name)
       if (this.agents.named(to)) throw new GatewayError('FW_NAME_TAKEN', `${to} is the name of another agent`)
       this.agents.rename(turn, agent, to)
       this.agents.oweNotice(turn, [agent])
     })
-    this.#speakToAll()
   }
 
   /** The operator agrees to a device that was enrolled with --confirm. */
-  async agree(name: string): Promise<void> {
-    await this.#turns.command((turn) => {
+  agree(name: string): Promise<void> {
+    return this.#change((turn) => {
       const agent = this.#named(name)
       agent.status = 'active'
       this.agents.save(turn, agent)
+      turn.then(() => this.#setAside.agreed())
     })
-    this.#setAside.agreed()
-    this.#speakToAll()
   }
 
   /** From now on agents are told these relays. */
-  async setRelays(relays: readonly RelayInfo[]): Promise<void> {
+  setRelays(relays: readonly RelayInfo[]): Promise<void> {
     this.#relays = relays
-    await this.#turns.command((turn) => {
+    return this.#change((turn) => {
       this.meta.revise(turn)
       this.agents.oweNotice(turn, this.agents.all())
       this.#toldRelays.set(turn, relays)
     })
-    this.#speakToAll()
   }
 
-  /** The same, unless they were told these last: for a start, before which the configuration may have changed. */
+  /**
+   * The same, unless they were told these last: for a start, before which the configuration may have changed. A full disk does not
+   * stop a start: it is done once there is room.
+   */
   async announceRelays(relays: readonly RelayInfo[]): Promise<void> {
-    if (!this.#toldRelays.are(relays)) await this.setRelays(relays)
+    if (this.#toldRelays.are(relays)) return
+    await this.setRelays(relays).catch((error: unknown) => {
+      if (systemCode(error) !== 'FW_STORE_FULL') throw error
+    })
   }
 
   /** Why readings are not acknowledged at the moment, to everybody. */
@@ -320,6 +322,14 @@ export class GatewayCore {
       if (hold !== 'disk' || session.down.next >= session.reserved) continue
       if (this.#answers.due(session, agent, now, hold)) this.#answers.say(session, agent, now, hold)
     }
+  }
+
+  /** A command after which agents have something to hear, also where a full disk puts it off. */
+  #change(run: (turn: Turn) => void): Promise<void> {
+    return this.#turns.command((turn) => {
+      run(turn)
+      turn.then(() => this.#speakToAll())
+    })
   }
 
   #speakToAll(): void {

@@ -6,10 +6,3 @@ export { Ledger } from './ledger.js'
 export { Meta } from './meta.js'
 export { Turn } from './turn.js'
 export { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '../bridge/outbox-entry.js'
-
-// Parts, for their own tests.
-export { Failures } from './failures.js'
-export { Line } from './line.js'
-export { Parking } from './parking.js'
-export { SetAside } from './set-aside.js'
-export { TokenBucket, TokenBuckets, type Budget } from './token-bucket.js'

@@ -76,6 +76,18 @@ void t.test(
   },
 )
 
+void t.test('relays are announced at a start with a full disk, once it has room', async (t) => {
+  const { gateway, disk: faulty } = await onDisk()
+  const { agent, session } = await settle(await join(gateway))
+  gateway.answers()
+  faulty.refuse = full
+  await gateway.core.announceRelays([{ url: 'ws://relay.test:24781' }])
+  delete faulty.refuse
+  await gateway.tick(1_000)
+  await gateway.tick(50)
+  t.ok(agent.read(session, gateway.answers()).some(({ kind }) => kind === 'notice'))
+})
+
 void t.test(
   'a disk that fails ends the core once: commands are refused, and stopping does not wait for ever',
   async (t) => {

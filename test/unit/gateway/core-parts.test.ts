@@ -1,18 +1,15 @@
 import { createMemoryStore } from '@fieldwhisper/host/testing'
-import {
-  CORE_TABLES,
-  Failures,
-  Ledger,
-  Line,
-  Parking,
-  SetAside,
-  TokenBucket,
-  TokenBuckets,
-  Turn,
-} from '@fieldwhisper/gateway/core'
 import type { Range } from '@fieldwhisper/protocol'
 import fc from 'fast-check'
 import t from 'tap'
+import { Failures } from '../../../gateway/src/core/failures.js'
+import { Ledger } from '../../../gateway/src/core/ledger.js'
+import { Line } from '../../../gateway/src/core/line.js'
+import { Parking } from '../../../gateway/src/core/parking.js'
+import { SetAside } from '../../../gateway/src/core/set-aside.js'
+import { CORE_TABLES } from '../../../gateway/src/core/tables.js'
+import { TokenBucket, TokenBuckets } from '../../../gateway/src/core/token-bucket.js'
+import { Turn } from '../../../gateway/src/core/turn.js'
 
 /*
  * The small parts of the core against simple models of them.
