@@ -20,24 +20,32 @@ const ROLES: readonly Role[] = ['sender', 'broker', 'relay', 'subscriber']
 const PATHS: readonly Path[] = ['direct', 'relay up', 'relay down']
 
 export function reportLines(rounds: readonly Round[]): string[] {
+  const has = (load: Load): boolean =>
+    SYSTEMS.some((system) => rounds.some((round) => round[system]?.has(load)))
   return [
-    `## As fast as it goes`,
-    '',
-    ...table(rounds, 'saturation', ['readings/s', ...RATIOS], (system) => [
-      spread(rounds, system, 'saturation', ({ readingsPerS }) => readingsPerS),
-      ...PEERS.map((peer) => ratio(rounds, system, peer, 'saturation', ({ readingsPerS }) => readingsPerS)),
-    ]),
-    '',
-    `## ${RATE_PER_S} readings a second`,
-    '',
-    ...table(rounds, 'rate', ['readings/s', 'p50 ms', 'p99 ms'], (system) => [
-      spread(rounds, system, 'rate', ({ readingsPerS }) => readingsPerS),
-      spread(rounds, system, 'rate', ({ received }) => received.latencyMs?.p50 ?? NaN),
-      spread(rounds, system, 'rate', ({ received }) => received.latencyMs?.p99 ?? NaN),
-    ]),
-    '',
+    ...(has('saturation') ? saturationLines(rounds) : []),
+    ...(has('rate') ? rateLines(rounds) : []),
     ...notes(rounds),
   ]
+}
+
+function saturationLines(rounds: readonly Round[]): string[] {
+  const heads = ['readings/s', ...RATIOS]
+  const perSecond = ({ readingsPerS }: Measured): number => readingsPerS
+  const rows = table(rounds, 'saturation', heads, (system) => [
+    spread(rounds, system, 'saturation', perSecond),
+    ...PEERS.map((peer) => ratio(rounds, system, peer, 'saturation', perSecond)),
+  ])
+  return ['## As fast as it goes', '', ...rows, '']
+}
+
+function rateLines(rounds: readonly Round[]): string[] {
+  const rows = table(rounds, 'rate', ['readings/s', 'p50 ms', 'p99 ms'], (system) => [
+    spread(rounds, system, 'rate', ({ readingsPerS }) => readingsPerS),
+    spread(rounds, system, 'rate', ({ received }) => received.latencyMs?.p50 ?? NaN),
+    spread(rounds, system, 'rate', ({ received }) => received.latencyMs?.p99 ?? NaN),
+  ])
+  return [`## ${RATE_PER_S} readings a second`, '', ...rows, '']
 }
 
 function table(
@@ -148,6 +156,9 @@ function notes(rounds: readonly Round[]): string[] {
     const total = [...sums.values()].reduce((sum, count) => sum + count, 0)
     return [...sums].map(([what, count]) => `${what} ${((100 * count) / total).toFixed(1)} %`).join(', ')
   }
+  const taken = middle(rounds, 'fieldwhisper', 'saturation', ({ counted, received }) => {
+    return (counted['accepted'] ?? NaN) / received.readings
+  })
   const historical = ours.reduce((sum, { received }) => sum + received.historical, 0)
   return [
     `Medians of ${rounds.length} ${rounds.length === 1 ? 'round' : 'rounds'}, in brackets lowest–highest; the order alternates; ratios are taken within a round. All processes share this machine, all networks are its loopback.`,
@@ -156,7 +167,7 @@ function notes(rounds: readonly Round[]): string[] {
     `- **Latency** is from a reading's \`time\` to the message at the subscriber, on one clock, in whole milliseconds. The source's tick of ${TICK_MS} ms is in it on all sides; so are our batch interval of ${BATCH_INTERVAL_MS} ms, the flush before a batch is sealed and the one before it is published, and with ${BATCH_READINGS} readings a message the ${(1_000 * BATCH_READINGS) / RATE_PER_S} ms in which it fills.`,
     '- **µs** is processor time of a process, all threads, user and system, for each reading at the subscriber (`/proc/PID/stat`, steps of 10 ms).',
     '- **B** is bytes for each reading, both directions, on an Ethernet: 66 for the headers of each segment and 1,448 at most in one; in brackets what TCP carries, TLS or WebSocket included (`ss -ti`). Beacons (31 bytes every 5 s) are not in it.',
-    `- **At saturation** a batch and a message have ${BATCH_READINGS} readings. Our queues are bounded, so that what goes in is what comes out: the agent's spool (1 MiB, \`on_full: block\`) and the gateway's outbox (1 MiB) are full, readings wait in them for seconds, and the LAN path offers again what waits for more than 2 s. The MQTT publisher has 1,000 messages (100 of ${BATCH_READINGS} readings) without PUBACK.`,
+    `- **At saturation** a batch and a message have ${BATCH_READINGS} readings. Our queues are bounded, so that what goes in is what comes out: the agent's spool (1 MiB, \`on_full: block\`) and the gateway's outbox (1 MiB) are full, readings wait in them for seconds (they still move: the agent took in ${taken} times what came out), and the LAN path offers again what waits for more than 2 s. The MQTT publisher has 1,000 messages (100 of ${BATCH_READINGS} readings) without PUBACK.`,
     `- **Our readings** came first by: ${said(({ received }) => received.paths) || 'none'}; clock: ${said(({ received }) => received.clocks) || 'none'}; ${historical} were marked historical.`,
   ]
 }
