@@ -4,7 +4,7 @@ import { NEIGHBOUR_PORTS } from './constants.js'
 
 export const LOOPBACK = '127.0.0.1'
 
-/** The wanted TCP port of loopback if it is free, else one of the twenty after it, else any free one. */
+/** The wanted TCP port of loopback if it is free, else one of the twenty after it, else any free one. 0: any. */
 export async function freeTcpPort(wanted: number): Promise<number> {
   return firstFree(wanted, tryTcp)
 }

@@ -43,10 +43,10 @@ export class Fleet {
   /** Broker, relay, gateway and gate. */
   async start(): Promise<void> {
     await this.#startBroker()
-    const relayPort = await freeTcpPort(24_780)
+    const relayPort = await freeTcpPort(0)
     this.#write('relay.yaml', relayConfig(relayPort))
     await this.startRelay()
-    const linkPort = await freeTcpPort(24_708)
+    const linkPort = await freeTcpPort(0)
     this.#gate = new Gate(linkPort)
     await this.#gate.mend()
     const config = gatewayConfig({

@@ -2,15 +2,6 @@ import type { Folders } from './folders.js'
 import { YamlFile } from './yaml-file.js'
 import { LOOPBACK, freeBeaconPort, freeTcpPort } from '../programs/ports.js'
 
-/** What the programs of one site need on loopback. */
-export interface Ports {
-  readonly relay: number
-  readonly link: number
-  readonly beacon: number
-  /** Absent where the gateway was given a broker of its own. */
-  readonly broker?: number
-}
-
 const WANTED = { relay: 24_780, link: 24_708, beacon: 24_707, broker: 1_883 }
 const NOTE = '`npm start` made this file and keeps what you change in it. It only moves ports that are taken.'
 /** `interfaces` names none that exists, so that with `loopback` that one alone is used, whatever the system calls it. */
@@ -59,45 +50,33 @@ export class Configs {
     this.#agent = new YamlFile(folders.agentConfig, AGENT)
   }
 
-  /** Takes the ports of the last start, or others where those are taken, and says so in a line each. */
-  async choosePorts(): Promise<{ readonly ports: Ports; readonly moved: readonly string[] }> {
-    const moved: string[] = []
-    const choose = async (what: string, wanted: number, free: typeof freeTcpPort): Promise<number> => {
-      const port = await free(wanted)
-      if (port !== wanted) moved.push(`port ${wanted} is taken by another program: ${what} uses ${port}`)
-      return port
-    }
-    const relay = await choose(
-      'the relay',
-      this.#portAt(this.#relay, ['listen']) || WANTED.relay,
-      freeTcpPort,
-    )
-    const link = this.#portAt(this.#gateway, ['lan', 'listen']) || WANTED.link
-    const beacon = Number(this.#gateway.get(['lan', 'beacon_port'])) || WANTED.beacon
-    const ports = {
-      relay,
-      link: await choose('the LAN link of the gateway', link, freeTcpPort),
-      beacon: await choose('the LAN beacon', beacon, freeBeaconPort),
-    }
-    if (!this.#gateway.has(['mqtt', 'embedded'])) return { ports, moved }
-    const broker = Number(this.#gateway.get(['mqtt', 'embedded', 'port'])) || WANTED.broker
-    return { ports: { ...ports, broker: await choose('the MQTT broker', broker, freeTcpPort) }, moved }
+  /** Where the relay listens: the port of the last start, or another where that is taken. */
+  async placeRelay(): Promise<PlacedPorts> {
+    const placed = new Placing()
+    const port = await placed.choose('relay', portOf(this.#relay, ['listen']) || WANTED.relay, freeTcpPort)
+    this.#relay.set(['listen'], `${LOOPBACK}:${port}`)
+    this.#relay.save()
+    return placed
   }
 
-  /** Writes the files. */
-  save(ports: Ports): void {
-    this.#relay.set(['listen'], `${LOOPBACK}:${ports.relay}`)
-    this.#gateway.set(['lan', 'listen'], `${LOOPBACK}:${ports.link}`)
-    if (ports.broker !== undefined) this.#gateway.set(['mqtt', 'embedded', 'port'], ports.broker)
-    for (const file of [this.#gateway, this.#agent]) file.set(['lan', 'beacon_port'], ports.beacon)
-    for (const file of [this.#relay, this.#gateway, this.#agent]) file.save()
-  }
-
-  /** Tells the gateway where the relay is and how to be let in. */
-  saveRelay(port: number, token: string): void {
-    this.#gateway.set(['relays', 0, 'url'], `ws://${LOOPBACK}:${port}`)
-    this.#gateway.set(['relays', 0, 'token'], token)
-    this.#gateway.save()
+  /** The same for gateway and agent, and the relay they are told. To be called just before the gateway is started. */
+  async placeGateway(relayPort: number, relayToken: string): Promise<PlacedPorts> {
+    const placed = new Placing()
+    const gateway = this.#gateway
+    const link = portOf(gateway, ['lan', 'listen']) || WANTED.link
+    gateway.set(['lan', 'listen'], `${LOOPBACK}:${await placed.choose('LAN link', link, freeTcpPort)}`)
+    const wanted = Number(gateway.get(['lan', 'beacon_port'])) || WANTED.beacon
+    const beacon = await placed.choose('LAN beacon', wanted, freeBeaconPort)
+    for (const file of [gateway, this.#agent]) file.set(['lan', 'beacon_port'], beacon)
+    // A broker of the user's own has no port here.
+    if (gateway.has(['mqtt', 'embedded'])) {
+      const port = Number(gateway.get(['mqtt', 'embedded', 'port'])) || WANTED.broker
+      gateway.set(['mqtt', 'embedded', 'port'], await placed.choose('MQTT broker', port, freeTcpPort))
+    }
+    gateway.set(['relays', 0, 'url'], `ws://${LOOPBACK}:${relayPort}`)
+    gateway.set(['relays', 0, 'token'], relayToken)
+    for (const file of [gateway, this.#agent]) file.save()
+    return placed
   }
 
   /** Password of a broker of the user's own, where it stands in the configuration. */
@@ -105,8 +84,27 @@ export class Configs {
     const password = this.#gateway.get(['mqtt', 'password'])
     return typeof password === 'string' ? password : undefined
   }
+}
 
-  #portAt(file: YamlFile, path: readonly string[]): number {
-    return Number(/:(\d+)$/.exec(String(file.get(path)))?.[1] ?? 0)
+export interface PlacedPorts {
+  readonly ports: readonly { readonly what: string; readonly port: number }[]
+  /** A line for each that had to move. */
+  readonly moved: readonly string[]
+}
+
+class Placing implements PlacedPorts {
+  readonly ports: { what: string; port: number }[] = []
+  readonly moved: string[] = []
+
+  async choose(what: string, wanted: number, free: typeof freeTcpPort): Promise<number> {
+    const port = await free(wanted)
+    this.ports.push({ what, port })
+    if (port !== wanted)
+      this.moved.push(`port ${wanted} is taken by another program: the ${what} uses ${port}`)
+    return port
   }
+}
+
+function portOf(file: YamlFile, path: readonly string[]): number {
+  return Number(/:(\d+)$/.exec(String(file.get(path)))?.[1] ?? 0)
 }

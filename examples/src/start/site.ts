@@ -8,7 +8,7 @@ import { LogFile } from '../programs/log-file.js'
 import { endingText, runToEnd, type Finished } from '../programs/program.js'
 import { Supervisor } from '../programs/supervisor.js'
 import { countsOf, mqttAccess, programViews, sensorsOf } from './build-view.js'
-import { Configs } from './configs.js'
+import { Configs, type PlacedPorts } from './configs.js'
 import { DeliveredReadings } from './delivered.js'
 import { foldersIn, type Folders } from './folders.js'
 import { agentName, joinAgent, membership } from './join.js'
@@ -63,7 +63,7 @@ export class Site {
   async start(): Promise<void> {
     try {
       await this.#claim()
-      await this.#configure()
+      await this.#configure((configs) => configs.placeRelay())
       await this.#run('relay', ['--config', this.folders.relayConfig])
       await this.#startGateway()
       await this.#startAgent()
@@ -148,14 +148,12 @@ export class Site {
     }
   }
 
-  async #configure(): Promise<void> {
+  async #configure(place: (configs: Configs) => Promise<PlacedPorts>): Promise<void> {
     try {
-      this.#configs = new Configs(this.folders)
-      const { ports, moved } = await this.#configs.choosePorts()
-      this.#configs.save(ports)
+      this.#configs ??= new Configs(this.folders)
+      const { ports, moved } = await place(this.#configs)
       for (const text of moved) this.#tell(text)
-      const list = Object.entries(ports).map(([what, port]) => `${what} ${port}`)
-      this.#tell(`ports on 127.0.0.1: ${list.join(', ')}`)
+      this.#tell(`on 127.0.0.1: ${ports.map(({ what, port }) => `${what} port ${port}`).join(', ')}`)
     } catch (error) {
       throw new StartError(errorText(error), { cause: error })
     }
@@ -166,13 +164,14 @@ export class Site {
     // It answers a little before it listens.
     const { listen } = await this.#ready<RelayReport>('relay', ({ ok }) => ok)
     const port = Number(/:(\d+)$/.exec(listen)?.[1])
-    this.#configs?.saveRelay(port, readFileSync(join(relay, 'access-token'), 'utf8').trim())
     if (!existsSync(join(gateway, 'identity.json')) && !existsSync(join(gateway, 'store'))) {
       this.#say('making the site')
       await this.#command('gateway', ['init', '--site', SITE_NAME, '--state', gateway])
       this.#newSite = true
       this.#tell(`made the site "${SITE_NAME}" in ${displayPath(gateway)}`)
     }
+    const token = readFileSync(join(relay, 'access-token'), 'utf8').trim()
+    await this.#configure((configs) => configs.placeGateway(port, token))
     await this.#run('gateway', ['--config', gatewayConfig])
     await this.#ready<GatewayReport>('gateway')
   }
@@ -200,12 +199,20 @@ export class Site {
       onLine: (line) => this.#logged(name, line),
       onStart: (pid) => this.#tell(`${name} started, process ${pid}`),
       onDeath: (ending, nextMs) => {
-        const text = `ended (${endingText(ending)}), is started again in ${nextMs / 1_000} s`
-        this.#warn(name, text)
+        const lostPort = name === 'relay' && this.#warning?.text.startsWith('FW_RELAY_LISTEN_FAILED')
+        this.#warn(name, `ended (${endingText(ending)}), is started again in ${nextMs / 1_000} s`)
+        // Somebody was faster at that port. Later on nobody could be told of another one.
+        if (lostPort && !this.#supervisors.has('gateway')) void this.#replaceRelay()
       },
     })
     this.#supervisors.set(name, supervisor)
     supervisor.start()
+  }
+
+  async #replaceRelay(): Promise<void> {
+    await this.#configure((configs) => configs.placeRelay()).catch((error: unknown) => {
+      this.#warn('npm start', errorText(error))
+    })
   }
 
   async #ready<T>(name: ProgramName, accept: (report: T) => boolean = () => true): Promise<T> {

@@ -27,6 +27,9 @@ function leftBehind(folder: string): string[] {
     .filter((command) => command.includes(folder))
 }
 
+// Longer than tap allows a file: several starts of several programs each, on a machine that tests other things meanwhile.
+t.setTimeout(600_000)
+
 void t.test('the script of the manifest is what is tested here', (t) => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   t.equal(scripts['demo:relay-kill'], 'tsc -b && node examples/dist/relay-kill.js')

@@ -7,30 +7,35 @@ import { loadAgentConfig } from '../../../agent/dist/config/load.js'
 import { loadGatewayConfig } from '../../../gateway/dist/config/load.js'
 import { loadRelayConfig } from '@fieldwhisper/relay'
 import { mqttAccess, sensorsOf, statusLine } from '@fieldwhisper/examples/dist/start/build-view.js'
-import { Configs } from '@fieldwhisper/examples/dist/start/configs.js'
+import { Configs, type PlacedPorts } from '@fieldwhisper/examples/dist/start/configs.js'
 import { readMessage } from '@fieldwhisper/examples/dist/start/delivered.js'
 import { foldersIn } from '@fieldwhisper/examples/dist/start/folders.js'
 import { agentName } from '@fieldwhisper/examples/dist/start/join.js'
 import type { AgentReport, GatewayReport } from '@fieldwhisper/examples/dist/start/statuses.js'
 import { temporaryFolder } from '../../support/folder.js'
 
+const TOKEN = 'A-token-of-16-or-more'
+
+function ports({ ports }: PlacedPorts): Record<string, number> {
+  return Object.fromEntries(ports.map(({ what, port }) => [what, port]))
+}
+
 void t.test('the configurations of a new site are valid and stay on loopback', async (t) => {
   const folders = foldersIn(temporaryFolder(t))
   const configs = new Configs(folders)
-  const { ports } = await configs.choosePorts()
-  configs.save(ports)
-  configs.saveRelay(ports.relay, 'A-token-of-16-or-more')
+  const relayPort = ports(await configs.placeRelay())['relay'] ?? 0
+  const placed = ports(await configs.placeGateway(relayPort, TOKEN))
 
   const relay = loadRelayConfig(folders.relayConfig)
   const gateway = loadGatewayConfig(folders.gatewayConfig)
   const agent = loadAgentConfig(folders.agentConfig)
-  t.same(relay.listen, { host: '127.0.0.1', port: ports.relay })
-  t.same(gateway.relays, [{ url: `ws://127.0.0.1:${ports.relay}`, token: 'A-token-of-16-or-more' }])
-  t.match(gateway.mqtt, { embedded: { host: '127.0.0.1', port: ports.broker } })
-  t.same(gateway.lan.listen, { host: '127.0.0.1', port: ports.link })
+  t.same(relay.listen, { host: '127.0.0.1', port: relayPort })
+  t.same(gateway.relays, [{ url: `ws://127.0.0.1:${relayPort}`, token: TOKEN }])
+  t.match(gateway.mqtt, { embedded: { host: '127.0.0.1', port: placed['MQTT broker'] } })
+  t.same(gateway.lan.listen, { host: '127.0.0.1', port: placed['LAN link'] })
   t.same(agent.lan.listen, { host: '127.0.0.1', port: 0 })
   for (const { lan } of [gateway, agent]) {
-    t.match(lan, { loopback: true, broadcast: false, peers: [], beacon_port: ports.beacon })
+    t.match(lan, { loopback: true, broadcast: false, peers: [], beacon_port: placed['LAN beacon'] })
     t.same(lan.interfaces, ['none'], 'with loopback, no interface but that one')
   }
   t.equal(statSync(folders.gatewayConfig).mode & 0o777, 0o600, 'it holds a token')
@@ -39,26 +44,27 @@ void t.test('the configurations of a new site are valid and stay on loopback', a
 void t.test('what a user wrote stays, a port that is free stays, one that is taken moves', async (t) => {
   const folders = foldersIn(temporaryFolder(t))
   const first = new Configs(folders)
-  const before = (await first.choosePorts()).ports
-  first.save(before)
-  first.saveRelay(before.relay, 'A-token-of-16-or-more')
+  const before = ports(await first.placeRelay())
+  const others = ports(await first.placeGateway(before['relay'] ?? 0, TOKEN))
   const agent = readFileSync(folders.agentConfig, 'utf8')
   writeFileSync(folders.agentConfig, agent.replace('interval: 2s', 'interval: 7s # slower'))
 
-  const same = await new Configs(folders).choosePorts()
-  t.same(same, { ports: before, moved: [] })
+  const same = new Configs(folders)
+  t.match(await same.placeRelay(), { ports: [{ what: 'relay', port: before['relay'] }], moved: [] })
+  const again = await same.placeGateway(before['relay'] ?? 0, TOKEN)
+  t.same(ports(again), others)
+  t.same(again.moved, [])
 
-  const squatter = createServer().listen(before.relay, '127.0.0.1')
+  const squatter = createServer().listen(before['relay'], '127.0.0.1')
   t.teardown(() => squatter.close())
   await once(squatter, 'listening')
   const second = new Configs(folders)
-  const { ports, moved } = await second.choosePorts()
-  t.not(ports.relay, before.relay)
-  t.same({ ...ports, relay: 0 }, { ...before, relay: 0 }, 'the others stay')
-  t.same(moved, [`port ${before.relay} is taken by another program: the relay uses ${ports.relay}`])
-  second.save(ports)
-  second.saveRelay(ports.relay, 'A-token-of-16-or-more')
-  t.equal(loadGatewayConfig(folders.gatewayConfig).relays[0]?.url, `ws://127.0.0.1:${ports.relay}`)
+  const moved = await second.placeRelay()
+  const port = ports(moved)['relay'] ?? 0
+  t.not(port, before['relay'])
+  t.same(moved.moved, [`port ${before['relay']} is taken by another program: the relay uses ${port}`])
+  await second.placeGateway(port, TOKEN)
+  t.equal(loadGatewayConfig(folders.gatewayConfig).relays[0]?.url, `ws://127.0.0.1:${port}`)
   t.match(readFileSync(folders.agentConfig, 'utf8'), /interval: 7s # slower/)
 })
 
