@@ -2,7 +2,7 @@ import { createReporter } from '@fieldwhisper/host'
 import { encodeInvite, verifyRecord, siteFingerprint, crypto, type RelayInfo } from '@fieldwhisper/protocol'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { createIdentity, loadIdentity } from '../../../gateway/src/identity-file.js'
 import {
   addRelay,
