@@ -5,14 +5,16 @@ import { errorText, type Reporter } from '@fieldwhisper/host'
 
 /** Deletions that a busy socket did not take are tried again after so long. */
 const DELETE_AGAIN_MS = 1_000
+/** A record that could not be noted, for want of room on the disk, is asked for again. */
+const LOOK_AGAIN_MS = 60_000
 /** A relay that brings packets and takes no deletions for so long is left and dialled again. */
 const MAX_UNDELETED = 65_536
 
 export interface RelaysOptions {
   readonly reporter: Reporter
   readonly onPacket: (relay: number, packet: Uint8Array) => void
-  /** A relay showed what its directory holds in this site's slot. Once it resolves that record may be overwritten. */
-  readonly onRecord: (relay: number, record: Uint8Array) => Promise<void>
+  /** A relay showed what its directory holds in this site's slot. True: it may be overwritten now. */
+  readonly onRecord: (relay: number, record: Uint8Array) => Promise<boolean>
 }
 
 export interface RelayState {
@@ -170,10 +172,11 @@ export class Relays {
         const connected = here()
         if (!connected || !equalBytes(slot, this.#slot.address)) return
         const { state } = connected
-        const shown = record ? onRecord(id, new Uint8Array(record)) : Promise.resolve()
-        void shown.then(() => {
-          state.looked = true
-          this.#publishAt(connected)
+        const shown = record ? onRecord(id, new Uint8Array(record)) : Promise.resolve(true)
+        void shown.then((done) => {
+          state.looked = done
+          if (done) this.#publishAt(connected)
+          else setTimeout(() => connected.client.lookup(slot), LOOK_AGAIN_MS).unref()
         })
       },
     }

@@ -4,7 +4,6 @@ import {
   directoryKey,
   doorbellSecret,
   encodeInvite,
-  PACKET_HELLO,
   siteFingerprint,
   type AddressKey,
   type HoldReason,
@@ -150,16 +149,18 @@ export class GatewayCore {
   }
 
   /**
-   * A relay or a link showed what it holds under this gateway's directory slot. Resolves once what follows from it is on disk: only
-   * then may that record be overwritten.
+   * A relay or a link showed what it holds under this gateway's directory slot. True once what follows from it is on disk: only
+   * then may that record be overwritten. Never rejects.
    */
-  async ownRecord(route: Route, bytes: Uint8Array): Promise<void> {
-    if (!this.#restores.mayBeNewer(bytes) || !this.#mayVerify(route)) return
-    await this.#turns
-      .command((turn) => {
-        if (this.#restores.seen(turn, bytes)) this.#rotate(turn, true)
-      })
-      .catch(() => undefined)
+  async ownRecord(route: Route, bytes: Uint8Array): Promise<boolean> {
+    if (!this.#restores.mayBeNewer(bytes) || !this.#mayVerify(route)) return true
+    const seen = this.#turns.command((turn) => {
+      if (this.#restores.seen(turn, bytes)) this.#rotate(turn, true)
+    })
+    return seen.then(
+      () => true,
+      () => false,
+    )
   }
 
   linkClosed(link: number): void {
@@ -273,8 +274,8 @@ export class GatewayCore {
   }
 
   #arrive(arrival: Arrival): void {
-    const { route, packet } = arrival
-    if (this.#turns.arrive(arrival, (packet[0] ?? 0) % 16 === PACKET_HELLO)) return
+    const { route } = arrival
+    if (this.#turns.arrive(arrival)) return
     this.desk.counts.dropped++
     if (route.via === 'relay') this.#setAside.missed(route.id)
   }

@@ -151,8 +151,12 @@ export class PacketDesk {
     if (blocked()) return undefined
     this.counts.hellos++
     // What a relay brings was counted there; its doorbells must not close because somebody rings them.
-    const payer = route.via === 'link' ? payerOf(route, header) : undefined
-    if (payer !== undefined && !failures.mayTry(payer, turn.now)) return undefined
+    if (route.via === 'link') {
+      // Each one costs a MAC, right or wrong, new or a copy; an honest link brings one in a while.
+      const payer = payerOf(route, header)
+      if (!failures.mayTry(payer, turn.now)) return undefined
+      failures.note(payer, turn.now)
+    }
     const knocked = this.#knock(endpoint, header, packet, route, turn.now)
     switch (knocked.outcome) {
       case 'working':
@@ -161,7 +165,6 @@ export class PacketDesk {
         if (route.via === 'relay' && !setAside.add(arrival)) setAside.missed(route.id)
         return undefined
       case 'dropped':
-        if (payer !== undefined) failures.note(payer, turn.now)
         return this.#discard(turn, header, arrival)
       case 'copy':
         this.#discard(turn, header, arrival)
@@ -185,8 +188,7 @@ export class PacketDesk {
     if (!agent) return this.#discard(turn, header, arrival)
     if (agent.status === 'waiting') {
       if (route.via === 'relay') setAside.heldBack(route.id)
-      session.talk.ackDue = true
-      return session
+      return this.#repeat(turn, session, [route])
     }
     const payer = payerOf(route, header)
     // Where there is no more room to make a relay's packet wait, it is looked at.

@@ -1,4 +1,5 @@
-import { asError, HostError, type Store } from '@fieldwhisper/host'
+import { asError, systemCode, type Store } from '@fieldwhisper/host'
+import { PACKET_HELLO } from '@fieldwhisper/protocol'
 import { GatewayError } from '../errors.js'
 import {
   ARRIVAL_OVERHEAD_BYTES,
@@ -44,7 +45,7 @@ interface Work {
 /**
  * One turn at a time (docs/decisions/004-one-turn-at-a-time.md):
  *
- *   1 take    what has arrived: tasks, hellos, data
+ *   1 take    what has arrived: tasks, packets
  *   2 apply   open, note in the ledger, put into the outbox: in memory, collected as writes
  *   3 commit  one transaction, flushed
  *   4 answer  acknowledge, and let relays forget what is committed
@@ -56,12 +57,13 @@ interface Work {
 export class Turns {
   readonly #options: TurnsOptions
   readonly #tasks = new Line<{ readonly run: Task; readonly refuse?: (error: Error) => void }>()
-  readonly #hellos = new Line<Arrival>()
-  readonly #data = new Line<Arrival>()
+  readonly #arrivals = new Line<Arrival>()
+  /** Data that came to the head of the line while the outbox was full. */
+  readonly #heldBack = new Line<Arrival>()
   readonly #idle: (() => void)[] = []
   #waitingBytes = 0
   #busy = false
-  #stuck: (Work & { readonly retryAt: number }) | undefined
+  #stuck: (Work & { readonly retryAt: number; readonly reason: Error }) | undefined
   #ended: Error | undefined
   #maxPackets = MAX_COMMIT_PACKETS
 
@@ -88,7 +90,8 @@ export class Turns {
   /** Runs an operator's command; resolves when it is on disk, rejects with what it throws or why the disk did not take it. */
   command<T>(run: (turn: Turn) => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.#ended) return reject(this.#ended)
+      const reason = this.#ended ?? this.#stuck?.reason
+      if (reason) return reject(reason)
       this.#tasks.push({
         refuse: reject,
         run: (turn) => {
@@ -107,19 +110,19 @@ export class Turns {
   }
 
   /** False where no more can wait. */
-  arrive(arrival: Arrival, isHello: boolean): boolean {
+  arrive(arrival: Arrival): boolean {
     const bytes = costOf(arrival)
     if (this.#ended || this.#waitingBytes + bytes > MAX_WAITING_BYTES) return false
     this.#waitingBytes += bytes
-    const line = isHello ? this.#hellos : this.#data
-    line.push(arrival)
+    this.#arrivals.push(arrival)
     this.#wake()
     return true
   }
 
   /** Looks again: the disk may have room, the outbox may have been emptied. */
   tick(): void {
-    if (this.#stuck || this.#tasks.length + this.#hellos.length + this.#data.length > 0) this.#wake()
+    const waiting = this.#tasks.length + this.#arrivals.length + this.#heldBack.length
+    if (this.#stuck || waiting > 0) this.#wake()
   }
 
   /** Resolves when nothing is under way. */
@@ -177,7 +180,7 @@ export class Turns {
 
   /** Stages 1 and 2. Undefined where there is nothing to do. */
   #apply(turn: Turn): Work | undefined {
-    const { take, outboxFull, lives } = this.#options
+    const { take, lives } = this.#options
     const touched = new Set<Session>()
     let [done, packets, bytes] = [0, 0, 0]
     const note = (session: Session | undefined): void => {
@@ -189,7 +192,7 @@ export class Turns {
     // What tasks leave behind, such as acknowledgements that are due, counts like packets.
     for (; this.#tasks.length > 0 && hasRoom(); packets++) note(this.#tasks.shift()!.run(turn))
     while (hasRoom()) {
-      const arrival = this.#hellos.shift() ?? (outboxFull() ? undefined : this.#data.shift())
+      const arrival = this.#nextArrival()
       if (!arrival) break
       packets++
       bytes += arrival.packet.length
@@ -201,6 +204,17 @@ export class Turns {
     return { turn, touched }
   }
 
+  /** In the order in which they came; while the outbox is full, hellos pass by the data. */
+  #nextArrival(): Arrival | undefined {
+    const full = this.#options.outboxFull()
+    if (!full && this.#heldBack.length > 0) return this.#heldBack.shift()
+    for (;;) {
+      const arrival = this.#arrivals.shift()
+      if (!arrival || !full || isHello(arrival)) return arrival
+      this.#heldBack.push(arrival)
+    }
+  }
+
   /** Stage 3. False where the disk is full; then the same turn is tried again later. */
   async #commit({ turn, touched }: Work): Promise<boolean> {
     const { store, monoMs } = this.#options
@@ -208,9 +222,10 @@ export class Turns {
     try {
       await store.commit(turn.writes)
     } catch (error) {
-      turn.refuse(asError(error))
-      if (!(error instanceof HostError) || error.code !== 'FW_STORE_FULL') throw error
-      this.#stuck = { turn, touched, retryAt: monoMs() + COMMIT_RETRY_MS }
+      const reason = asError(error)
+      turn.refuse(reason)
+      if (systemCode(error) !== 'FW_STORE_FULL') throw reason
+      this.#stuck = { turn, touched, reason, retryAt: monoMs() + COMMIT_RETRY_MS }
       return false
     }
     this.#stuck = undefined
@@ -220,6 +235,10 @@ export class Turns {
       : Math.min(MAX_COMMIT_PACKETS, this.#maxPackets * 2)
     return true
   }
+}
+
+function isHello({ packet }: Arrival): boolean {
+  return ((packet[0] ?? 0) & 0x0f) === PACKET_HELLO
 }
 
 function costOf({ packet }: Arrival): number {

@@ -70,6 +70,9 @@ void t.test(
     await join(gateway)
     faulty.refuse = full
     await t.rejects(gateway.core.revoke('pump-7'), { name: 'HostError', code: 'FW_STORE_FULL' })
+    await t.rejects(gateway.core.enroll('pump-8', { replace: false, confirm: false }), {
+      code: 'FW_STORE_FULL',
+    })
     delete faulty.refuse
     await gateway.tick(1_000)
     t.equal(gateway.core.agents.named('pump-7'), undefined)

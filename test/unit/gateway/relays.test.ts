@@ -37,7 +37,7 @@ interface Rig {
   readonly shown: Uint8Array[]
   readonly codes: string[]
   /** Called where a record was shown; the next is published when it resolves. */
-  onRecord: () => Promise<void>
+  onRecord: () => Promise<boolean>
 }
 
 function rig(t: Test): Rig {
@@ -46,7 +46,7 @@ function rig(t: Test): Rig {
     packets: [],
     shown: [],
     codes,
-    onRecord: () => Promise.resolve(),
+    onRecord: () => Promise.resolve(true),
     relays: new Relays(slot, {
       reporter: createReporter({ level: 'debug', write: (line) => void codes.push(line.split(' ')[2]!) }),
       onPacket: (relay, packet) => void made.packets.push({ relay, packet }),
@@ -130,7 +130,7 @@ void t.test(
     const made = { ...rest, relays, shown }
     relays.hold(doorbell)
     relays.publish(bytes)
-    const slow = new Promise<void>((resolve) => (looked = resolve))
+    const slow = new Promise<boolean>((resolve) => (looked = () => resolve(true)))
     Object.assign(made, { onRecord: () => slow })
     await relays.use([{ url: relay.url }])
     const connection = await until(() => relay.connections[0], { ...SOON, what: 'a connection' })
@@ -169,7 +169,7 @@ void t.test('a record that shows a restore is not overwritten before that is on 
   })
   const made = rig(t)
   let committed = (): void => undefined
-  made.onRecord = () => new Promise((resolve) => (committed = resolve))
+  made.onRecord = () => new Promise((resolve) => (committed = () => resolve(true)))
   made.relays.hold(doorbell)
   made.relays.publish(bytes)
   await made.relays.use([{ url: relay.url }])
