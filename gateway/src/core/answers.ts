@@ -21,7 +21,7 @@ import {
 import type { Ledger } from './ledger.js'
 import type { Ports } from './ports.js'
 import type { Prekeys } from './prekeys.js'
-import type { Session } from './session.js'
+import type { Session, Talk } from './session.js'
 
 /** Ranges of one stream in an ACK, and of all: with 33 streams well within MAX_ACK_BYTES. */
 const ACK_RANGES_EACH = 64
@@ -69,10 +69,13 @@ export class Answers {
     const setup = this.#setupDue(session, agent, now, hold)
     // Unspent acknowledgements wait for the next tick, so that a session lasts longer than it takes to replace it.
     if (!setup && !talk.acks.take(now)) return
-    const messages: DownMessage[] = [this.#ack(session, now, hold)]
+    // While something is held back the ledger in memory may be ahead of the disk: nothing of it is acknowledged.
+    const named = hold ? [] : namedNow(talk)
+    const messages: DownMessage[] = [this.#ack(session, named, now, hold)]
     if (setup) messages.push(...this.#setup(session, agent, now))
     if (hold) talk.holdSaidAt = now
-    talk.ackDue = false
+    answered(talk, named)
+    talk.ackDue = !hold && talk.unanswered.size > 0
     this.#send(session, messages)
   }
 
@@ -86,19 +89,15 @@ export class Answers {
     ports.deposit(packet)
   }
 
-  #ack(session: Session, now: number, hold: HoldReason | undefined): AckMessage {
+  #ack(session: Session, named: readonly string[], now: number, hold: HoldReason | undefined): AckMessage {
     const { ledger, clock } = this.#parts
     const { talk } = session
     let ranges = ACK_RANGES
-    // While something is held back the ledger in memory may be ahead of the disk: nothing of it is acknowledged.
-    const streams = (hold ? [] : [...talk.streams])
-      .reverse()
-      .slice(0, MAX_ACKED_STREAMS)
-      .map((name) => {
-        const ack = ledger.ack(session.agentKey, Buffer.from(name, 'hex'), Math.min(ranges, ACK_RANGES_EACH))
-        ranges -= ack.ranges.length
-        return ack
-      })
+    const streams = named.map((name) => {
+      const ack = ledger.ack(session.agentKey, Buffer.from(name, 'hex'), Math.min(ranges, ACK_RANGES_EACH))
+      ranges -= ack.ranges.length
+      return ack
+    })
     return {
       kind: 'ack',
       streams,
@@ -149,5 +148,19 @@ export class Answers {
       messages.push({ kind: 'notice', id: agent.noticeNext - 1, siteRevision, doorbell, relays, certificate })
     }
     return messages
+  }
+}
+
+/** The streams of one ACK: those that wait for their first, and as many as fit of those that had one, in case it was lost. */
+function namedNow({ streams, unanswered }: Talk): string[] {
+  const names = new Set([...[...unanswered].reverse(), ...[...streams].reverse()])
+  return [...names].slice(0, MAX_ACKED_STREAMS)
+}
+
+function answered({ streams, unanswered }: Talk, named: readonly string[]): void {
+  for (const name of named) unanswered.delete(name)
+  for (const name of streams) {
+    if (streams.size <= MAX_ACKED_STREAMS) return
+    if (!unanswered.has(name)) streams.delete(name)
   }
 }

@@ -169,13 +169,21 @@ export class Door {
     return knockId > 0 ? doorbellSecret(this.#parts.master, knockId) : undefined
   }
 
+  /** Takes from every budget, or from none: what is offered again and again must not use up one while another is empty. */
   #affordable(endpoint: Endpoint, { knockId }: Hello, route: Route, now: number): boolean {
-    // A relay brings the hellos of many agents; it has budgets of its own.
-    if (route.via === 'link' && !this.#linkBudget.take(String(route.id), now)) return false
-    if (endpoint.kind === 'successor')
-      return this.#agentBudget.take(hex(endpoint.session.agentKey), now) && this.#successorBudget.take(now)
     const old = knockId < INVITE_ID_BIT && knockId < this.#parts.meta.counters.epoch
-    return (old ? this.#oldEpochBudget : this.#doorbellBudget).take(now)
+    const shared =
+      endpoint.kind === 'successor'
+        ? this.#successorBudget
+        : old
+          ? this.#oldEpochBudget
+          : this.#doorbellBudget
+    const own: [TokenBuckets, string][] = []
+    // A relay brings the hellos of many agents; it has budgets of its own.
+    if (route.via === 'link') own.push([this.#linkBudget, String(route.id)])
+    if (endpoint.kind === 'successor') own.push([this.#agentBudget, hex(endpoint.session.agentKey)])
+    if (!shared.available(now) || !own.every(([buckets, who]) => buckets.available(who, now))) return false
+    return own.every(([buckets, who]) => buckets.take(who, now)) && shared.take(now)
   }
 }
 

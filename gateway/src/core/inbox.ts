@@ -13,7 +13,7 @@ import {
 import type { Clock } from '@fieldwhisper/host'
 import { outboxWrite } from '../bridge/outbox-entry.js'
 import type { Agent, Agents } from './agents.js'
-import { MAX_ACKED_STREAMS, MAX_NOTICE_ID, SETUP_REPEAT_MAX_MS } from './constants.js'
+import { MAX_NOTICE_ID, MAX_OPEN_STREAMS, SETUP_REPEAT_MAX_MS } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Ledger } from './ledger.js'
 import { Losses } from './losses.js'
@@ -187,12 +187,16 @@ export class Inbox {
 }
 
 /** The stream is to be acknowledged in the next answers, before those that were mentioned longer ago. */
-function mention({ talk: { streams } }: Session, stream: Uint8Array): void {
+function mention({ talk: { streams, unanswered } }: Session, stream: Uint8Array): void {
   const name = hex(stream)
-  streams.delete(name)
-  streams.add(name)
+  for (const set of [streams, unanswered]) {
+    set.delete(name)
+    set.add(name)
+  }
   const [oldest] = streams
-  if (streams.size > MAX_ACKED_STREAMS && oldest !== undefined) streams.delete(oldest)
+  if (streams.size <= MAX_OPEN_STREAMS || oldest === undefined) return
+  streams.delete(oldest)
+  unanswered.delete(oldest)
 }
 
 /** Undefined where it does not read; 'newer' where a later release might read it. */

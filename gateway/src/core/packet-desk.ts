@@ -8,7 +8,7 @@ import {
 } from '@fieldwhisper/protocol'
 import type { Admission } from './admission.js'
 import type { Agent, Agents } from './agents.js'
-import { MAX_ASKERS, REPEAT_ANSWER_MS } from './constants.js'
+import { MAX_ACKED_STREAMS, MAX_ASKERS, REPEAT_ANSWER_MS } from './constants.js'
 import type { Door } from './door.js'
 import type { Failures } from './failures.js'
 import type { Inbox } from './inbox.js'
@@ -20,9 +20,6 @@ import type { Endpoint, Sessions } from './sessions.js'
 import type { SetAside } from './set-aside.js'
 import type { Turn } from './turn.js'
 import type { Arrival } from './turns.js'
-
-/** Streams acknowledged to an agent whose packets were all seen before a restart. */
-const RECENT_STREAMS = 8
 
 interface Parts {
   readonly sessions: Sessions
@@ -225,8 +222,9 @@ export class PacketDesk {
     if (talk.askers.size > MAX_ASKERS && first !== undefined) talk.askers.delete(first)
     if (turn.now - talk.repeatedAt < REPEAT_ANSWER_MS) return undefined
     talk.repeatedAt = turn.now
+    // After a restart nothing is known of what was answered.
     if (talk.streams.size === 0) {
-      for (const stream of this.#parts.ledger.recent(session.agentKey, RECENT_STREAMS))
+      for (const stream of this.#parts.ledger.recent(session.agentKey, MAX_ACKED_STREAMS))
         talk.streams.add(stream)
     }
     talk.ackDue = true

@@ -80,6 +80,8 @@ export interface Talk {
   readonly askers: Set<number>
   /** Hex streams to acknowledge, the most recently named last. */
   readonly streams: Set<string>
+  /** Those that were in no answer since. */
+  readonly unanswered: Set<string>
   ackDue: boolean
   /** Streams with a smaller start number are settled by a gap. */
   startsBefore: number
@@ -101,6 +103,7 @@ export function newTalk(now: number): Talk {
     link: undefined,
     askers: new Set(),
     streams: new Set(),
+    unanswered: new Set(),
     ackDue: false,
     startsBefore: 0,
     acks: new TokenBucket({ perSecond: ACKS_PER_SECOND, burst: ACK_BURST }, now),

@@ -158,6 +158,29 @@ void t.test('hellos of a relay above the budget wait and are worked on later, no
   t.equal(done.size, 60)
 })
 
+void t.test('a hello that waits for one budget uses up no other', async (t) => {
+  const { gateway, agent, session } = await settled()
+  const others: Uint8Array[] = []
+  for (let i = 0; i < 9; i++) {
+    const scene = await join(gateway, `other-${i}`, 50 + i)
+    for (let j = 0; j < 30; j++) {
+      others.push(scene.agent.continue(scene.session, scene.agent.prekey!.oneTime).hello)
+    }
+    await gateway.tick(5_000)
+  }
+  gateway.workAtOnce = false
+  await gateway.relay(...others, agent.continue(session, agent.prekey!.oneTime).hello)
+  t.ok(gateway.jobs.length <= 200)
+  for (let i = 0; i < 60; i++) {
+    gateway.work()
+    await gateway.tick(50)
+  }
+  gateway.work()
+  await gateway.settle()
+  const made = gateway.core.sessions.of(agent.key.publicKey)
+  t.equal(made.length, 2, 'after all the others, within seconds')
+})
+
 void t.test('hellos of a link use up its failures, right or wrong, and slow that link alone', async (t) => {
   const { gateway, agent } = await settled()
   gateway.workAtOnce = false
