@@ -79,9 +79,14 @@ void t.test('native and portable ML-KEM agree on random keys, ciphertexts and re
 })
 
 void t.test(
-  'what Node.js itself encapsulates, the portable implementation decapsulates',
-  { skip: nodeHasIt ? false : `Node.js ${process.versions.node} has no ML-KEM` },
+  nodeHasIt
+    ? 'what Node.js itself encapsulates, the portable implementation decapsulates'
+    : 'a Node.js without ML-KEM uses the portable one',
   (t) => {
+    if (!nodeHasIt) {
+      t.equal(native.kem, portable.kem)
+      return t.end()
+    }
     t.not(native.kem, portable.kem, 'the native one is in use')
     const { createPublicKey, createPrivateKey, encapsulate } = nodeCrypto as unknown as {
       createPublicKey: typeof nodeCrypto.createPublicKey

@@ -224,7 +224,7 @@ class Client implements RelayClient {
     this.#proofs.disconnected()
     if (this.#running) {
       this.#news.failed(failure)
-      const delayMs = reconnectDelayMs(this.#failures++, () => this.#random())
+      const delayMs = reconnectDelayMs(this.#failures++, failure.answered, () => this.#random())
       this.#retryTimer = setTimeout(() => this.#dial(), delayMs)
     }
     if (connection.nonce) this.#options.onDisconnected?.(failure.reason)

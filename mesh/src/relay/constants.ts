@@ -78,10 +78,12 @@ export const MAX_FRAME_BYTES = Math.max(
 
 /** A relay that does not accept and challenge within this time is tried again later. */
 export const CONNECT_TIMEOUT_MS = 10_000
-/** Waits between attempts: anything from 0 to base doubled per failure, at most the cap ("full jitter"), so that a
- * hundred agents do not come back in the same instant. */
+/** Waits between attempts: anything from 0 to base doubled per failure, at most a cap ("full jitter"), so that a hundred
+ * agents do not come back in the same instant. A relay that is not there costs a packet or two per attempt and may return
+ * when the LAN goes next; one that answers and ends it costs both sides a handshake each time. */
 export const RECONNECT_BASE_MS = 500
-export const RECONNECT_CAP_MS = 30_000
+export const ABSENT_CAP_MS = 5_000
+export const REFUSED_CAP_MS = 30_000
 /** A connection that lasted this long counts as a success and the next wait is short again. */
 export const STABLE_MS = 10_000
 /** Pings keep address translators awake; silence is noticed after DEAD_MS plus at most one check, that is 45 s. */

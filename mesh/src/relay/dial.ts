@@ -7,7 +7,12 @@ import { MAX_MESSAGE_BYTES } from './constants.js'
 import type { RelayTarget } from './url.js'
 
 /** Why an attempt or a connection ended; `code` where the operator should be told something particular. */
-export interface RelayFailure {
+export interface RelayFailure extends Cause {
+  /** The relay was there and ended it, or what was there is another. */
+  readonly answered: boolean
+}
+
+interface Cause {
   readonly reason: string
   readonly code?: 'FW_RELAY_TOKEN_REFUSED' | 'FW_RELAY_CERTIFICATE_WRONG'
 }
@@ -40,7 +45,8 @@ export function dialRelay(
   handlers: DialHandlers,
 ): RelayDial {
   let pinned: TLSSocket | undefined
-  let failure: RelayFailure | undefined
+  let failure: Cause | undefined
+  let answered = false
   const { fingerprint } = target
   const ws = new WebSocket(target.url, {
     perMessageDeflate: false,
@@ -58,6 +64,7 @@ export function dialRelay(
 
   let member: boolean | undefined
   ws.on('upgrade', (response: IncomingMessage) => {
+    answered = true
     const access = response.headers['fieldwhisper-access']
     member = access === 'member' ? true : access === 'stranger' ? false : undefined
   })
@@ -68,6 +75,7 @@ export function dialRelay(
   ws.on('ping', () => handlers.onHeard())
   ws.on('pong', () => handlers.onHeard())
   ws.on('unexpected-response', (_request, response: IncomingMessage) => {
+    answered = true
     failure = refused(response.statusCode)
     ws.terminate()
   })
@@ -76,9 +84,8 @@ export function dialRelay(
   })
   ws.on('close', (code: number) => {
     pinned?.destroy()
-    handlers.onClosed(
-      failure ?? { reason: code === 1006 ? 'the connection broke' : `closed with code ${code}` },
-    )
+    failure ??= { reason: code === 1006 ? 'the connection broke' : `closed with code ${code}` }
+    handlers.onClosed({ ...failure, answered: answered || failure.code === CERTIFICATE_WRONG })
   })
   return {
     ws,
@@ -111,14 +118,14 @@ function connectPinned({ url, name }: RelayTarget, fingerprint: string, done: Co
   return socket
 }
 
-function refused(status: number | undefined): RelayFailure {
+function refused(status: number | undefined): Cause {
   if (status === 401)
     return { reason: 'the relay wants another access token', code: 'FW_RELAY_TOKEN_REFUSED' }
   if (status === 503) return { reason: 'the relay has no room for another connection' }
   return { reason: `the relay answered with HTTP status ${status ?? 'unknown'}` }
 }
 
-function broken(error: NodeJS.ErrnoException): RelayFailure {
+function broken(error: NodeJS.ErrnoException): Cause {
   if (CERTIFICATE_ERRORS.test(error.code ?? '')) return { reason: error.message, code: CERTIFICATE_WRONG }
   return { reason: error.code ?? error.message }
 }

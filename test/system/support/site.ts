@@ -15,6 +15,8 @@ export interface AgentState {
     readonly held: number
     readonly dropped: number
   }
+  /** Packets sealed and not answered, the hello among them. */
+  readonly inFlight: number
   readonly lost: number
   readonly paths: {
     readonly lan: { readonly links: number }

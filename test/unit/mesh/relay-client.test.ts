@@ -397,15 +397,26 @@ t.test('the reason of a relay that closes is told', async (t) => {
   t.ok(seen.codes.includes('FW_RELAY_CLOSING'))
 })
 
-t.test('waits between attempts are anything from nothing to twice the last bound, at most 30 s', (t) => {
-  const longest = (failures: number): number => reconnectDelayMs(failures, () => 1)
-  t.same([0, 1, 2, 5, 6, 7, 1_000].map(longest), [500, 1_000, 2_000, 16_000, 30_000, 30_000, 30_000])
+t.test('waits between attempts are anything from nothing to twice the last bound', (t) => {
+  const longest = (failures: number, answered: boolean): number =>
+    reconnectDelayMs(failures, answered, () => 1)
+  const failures = [0, 1, 2, 3, 4, 5, 6, 1_000]
+  t.same(
+    failures.map((n) => longest(n, false)),
+    [500, 1_000, 2_000, 4_000, 5_000, 5_000, 5_000, 5_000],
+    'at most 5 s to a relay that is not there',
+  )
+  t.same(
+    failures.map((n) => longest(n, true)),
+    [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000],
+    'at most 30 s to one that answers and refuses',
+  )
   t.equal(
-    reconnectDelayMs(9, () => 0),
+    reconnectDelayMs(9, true, () => 0),
     0,
   )
   t.equal(
-    reconnectDelayMs(0, () => 0.5),
+    reconnectDelayMs(0, false, () => 0.5),
     250,
   )
   t.end()
