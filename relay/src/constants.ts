@@ -35,8 +35,7 @@ export const MAILBOX_BYTES = 32 * MIB
 export const MAILBOX_HELLO_PACKETS = 1_024
 export const MAILBOX_HELLO_BYTES = 4 * MIB
 /** Hellos from one connection: so many at once, then one every 6 s. */
-export const HELLO_BURST = 16
-export const HELLO_PER_S = 10 / 60
+export const HELLO_BUDGET = { burst: 16, perSecond: 10 / 60 } as const
 /** Running time after which a packet nobody fetched is dropped, and an empty mailbox nobody reads. */
 export const PACKET_TTL_MS = 7 * DAY_MS
 export const MAILBOX_IDLE_MS = 90 * DAY_MS
@@ -46,8 +45,8 @@ export const CREDIT_BYTES = 1 * MIB
 /** Everybody without the access token together gets one part in so many of each total. */
 export const STRANGER_PART = 10
 /** Proofs checked in one second, 0.1 ms each on a PC and 0.5 ms on a Pi. */
-export const PROOFS_PER_S = 500
-export const MEMBER_PROOFS_PER_S = 2_000
+export const STRANGER_PROOFS = { burst: 500, perSecond: 500 } as const
+export const MEMBER_PROOFS = { burst: 2_000, perSecond: 2_000 } as const
 /** A socket that takes nothing for this long is cut. */
 export const SLOW_MS = 30_000
 /** From the connection to the end of the upgrade, and from the challenge to the first frame. */
@@ -91,8 +90,7 @@ export const MAX_NAMES = 32
 export const MEMBER_ADDRESSES = MAX_MAILBOXES
 export const STRANGER_ADDRESSES = 256
 /** Prekey records from one connection: so many at once, then one a second. */
-export const PUBLISH_BURST = 16
-export const PUBLISH_PER_S = 1
+export const PUBLISH_BUDGET = { burst: 16, perSecond: 1 } as const
 
 export const MAX_CONNECTIONS = 4_096
 /** Loopback is exempt: there may be a reverse proxy, which keeps its own limits. */
@@ -129,8 +127,7 @@ export const WATCH_MS = 1_000
 export const CLOSE_MS = 2_000
 
 /** Directory requests by HTTP from one source: an agent asks once when it joins. */
-export const HTTP_PER_S = 5
-export const HTTP_BURST = 20
+export const HTTP_BUDGET = { burst: 20, perSecond: 5 } as const
 export const MAX_HTTP_SOURCES = 4_096
 export const MAX_HTTP_HEADER_BYTES = 8 * KIB
 /** /healthz says "not ok" for this long after the disk refused a write. */

@@ -4,9 +4,9 @@ import type { Clock, HostError, Reporter, Store } from '@fieldwhisper/host'
 import type { ListenAddress, RelayConfig } from './config.js'
 import { loadRelayConfig } from './config.js'
 import {
-  MEMBER_PROOFS_PER_S,
+  MEMBER_PROOFS,
   PACKET_OVERHEAD_BYTES,
-  PROOFS_PER_S,
+  STRANGER_PROOFS,
   SWEEP_MS,
   TABLE,
   TABLES,
@@ -14,7 +14,7 @@ import {
 import { Directory } from './core/directory.js'
 import type { RelayLimits } from './core/limits.js'
 import { Mailboxes } from './core/mailboxes.js'
-import { TokenBucket } from './core/token-bucket.js'
+import { TokenBucket } from '@fieldwhisper/host'
 import { alarmClock } from './server/alarm.js'
 import type { RelayHealth } from './server/http.js'
 import { relayNames } from './server/names.js'
@@ -141,8 +141,8 @@ async function assemble(
       directory,
       names,
       runningMs,
-      memberProofs: new TokenBucket(MEMBER_PROOFS_PER_S, MEMBER_PROOFS_PER_S, monoMs()),
-      strangerProofs: new TokenBucket(PROOFS_PER_S, PROOFS_PER_S, monoMs()),
+      memberProofs: new TokenBucket(MEMBER_PROOFS, monoMs()),
+      strangerProofs: new TokenBucket(STRANGER_PROOFS, monoMs()),
     },
     health,
     monoMs,

@@ -38,8 +38,7 @@ export const HISTORICAL_AFTER_MS = MINUTE_MS
 export const SEALS_A_STEP = 64
 export const LOOKED_AT_A_STEP = 512
 /** Backlog drains at this rate, so that a gateway that comes back is not buried by all agents at once. */
-export const BACKLOG_PER_SECOND = 250
-export const BACKLOG_BURST = 250
+export const BACKLOG_BUDGET = { perSecond: 250, burst: 250 } as const
 /** Streams of dead processes in flight at a time; the gateway keeps 256 open. */
 export const STREAMS_IN_FLIGHT = 128
 /** The gateway takes numbers up to 65,536 above the floor of a stream. */
@@ -65,6 +64,5 @@ export const SAVE_SILENCE_MS = 5 * MINUTE_MS
 /** A state file that could not be written is tried again after so long. */
 export const SAVE_AGAIN_MS = 10_000
 /** Packets that do not open: a burst, then so many a second from one path, above which the rest is dropped unread. */
-export const FAILURES_PER_SECOND = 200
-export const FAILURE_BURST = 400
+export const FAILURE_BUDGET = { perSecond: 200, burst: 400 } as const
 export const MAX_SENDERS = 1_024

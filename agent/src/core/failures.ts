@@ -1,5 +1,5 @@
-import { FAILURE_BURST, FAILURES_PER_SECOND, MAX_SENDERS } from './constants.js'
-import { TokenBucket } from './token-bucket.js'
+import { FAILURE_BUDGET, MAX_SENDERS } from './constants.js'
+import { TokenBucket } from '@fieldwhisper/host'
 
 /** What strangers send to an address they saw costs a budget of their link; above it the rest is dropped unread. */
 export class Failures {
@@ -12,14 +12,14 @@ export class Failures {
   }
 
   mayTry(sender: string, now: number): boolean {
-    return this.#buckets.get(sender)?.has(now) ?? true
+    return this.#buckets.get(sender)?.available(now) ?? true
   }
 
   failed(sender: string, now: number): void {
     this.#count++
     let bucket = this.#buckets.get(sender)
     if (!bucket) {
-      bucket = new TokenBucket(FAILURES_PER_SECOND, FAILURE_BURST, now)
+      bucket = new TokenBucket(FAILURE_BUDGET, now)
       this.#buckets.set(sender, bucket)
       if (this.#buckets.size > MAX_SENDERS) this.#buckets.delete(this.#buckets.keys().next().value!)
     }

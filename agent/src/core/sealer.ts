@@ -9,8 +9,7 @@ import {
 import type { BatchPlace, HeldBatch } from '../spool/index.js'
 import type { Composer } from './composer.js'
 import {
-  BACKLOG_BURST,
-  BACKLOG_PER_SECOND,
+  BACKLOG_BUDGET,
   HISTORICAL_AFTER_MS,
   LIVE_QUEUE,
   LOOKED_AT_A_STEP,
@@ -25,7 +24,7 @@ import type { CoreOptions } from './ports.js'
 import type { AgentSession } from './session.js'
 import type { FirstContent, SessionBook } from './session-book.js'
 import type { TimeEcho } from './time-echo.js'
-import { TokenBucket } from './token-bucket.js'
+import { TokenBucket } from '@fieldwhisper/host'
 
 interface Parts {
   readonly options: CoreOptions
@@ -52,7 +51,7 @@ export class Sealer {
 
   constructor(parts: Parts, now: number) {
     this.#parts = parts
-    this.#bucket = new TokenBucket(BACKLOG_PER_SECOND, BACKLOG_BURST, now)
+    this.#bucket = new TokenBucket(BACKLOG_BUDGET, now)
   }
 
   /** Packets sealed in this process, hellos not counted. */
@@ -142,7 +141,7 @@ export class Sealer {
       if (budget === 0 || ++looked > LOOKED_AT_A_STEP) return true
       const flying = this.#parts.flights.has(batch.id, batch.number)
       if (!flying && this.#mayFly(batch)) {
-        if (!this.#hasRoom('backlog') || book.isExhausted(session) || !this.#bucket.has(now)) return false
+        if (!this.#hasRoom('backlog') || book.isExhausted(session) || !this.#bucket.available(now)) return false
         if (this.#seal(book, session, batch, 'backlog', now, out)) {
           budget--
           this.#bucket.take(now)

@@ -18,7 +18,7 @@ import type { HelloResult, OneTimeSecrets, Ports, Route } from './ports.js'
 import type { Prekey, Prekeys } from './prekeys.js'
 import type { Session } from './session.js'
 import type { Endpoint } from './sessions.js'
-import { TokenBucket, TokenBuckets } from './token-bucket.js'
+import { TokenBucket, TokenBuckets } from '@fieldwhisper/host'
 
 /** A hello whose knock was right, on its way through the worker. */
 export interface PendingHello {

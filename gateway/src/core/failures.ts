@@ -1,5 +1,5 @@
 import { FAILURE_BUDGET, FAILURES_IN_ALL } from './constants.js'
-import { TokenBucket, TokenBuckets } from './token-bucket.js'
+import { TokenBucket, TokenBuckets } from '@fieldwhisper/host'
 
 /**
  * What does not open costs the link that brought it a token, or, from a relay, the address it was for. An empty bucket slows and

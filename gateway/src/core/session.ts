@@ -23,7 +23,7 @@ import {
 import type { Store } from '@fieldwhisper/host'
 import { ACK_BURST, ACKS_PER_SECOND, COUNTER_BLOCK } from './constants.js'
 import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
-import { TokenBucket } from './token-bucket.js'
+import { TokenBucket } from '@fieldwhisper/host'
 import type { Turn } from './turn.js'
 
 const KINDS: readonly HelloKind[] = ['join', 'continue', 'lost']

@@ -2,14 +2,7 @@ import { addressOf } from '@fieldwhisper/protocol/address'
 import { packetHash, PACKET_HELLO, parseHeader, ProtocolError } from '@fieldwhisper/protocol/packet'
 import { CLOSING, encodeFrame, STATUS } from '@fieldwhisper/mesh/relay-frames'
 import type { ClientFrame, RelayFrame, Status } from '@fieldwhisper/mesh/relay-frames'
-import {
-  HELLO_BURST,
-  HELLO_PER_S,
-  MEMBER_ADDRESSES,
-  PUBLISH_BURST,
-  PUBLISH_PER_S,
-  STRANGER_ADDRESSES,
-} from '../constants.js'
+import { HELLO_BUDGET, MEMBER_ADDRESSES, PUBLISH_BUDGET, STRANGER_ADDRESSES } from '../constants.js'
 import type { Directory } from './directory.js'
 import type { Subscriber } from './handover.js'
 import { NO_ROOM } from './mailbox.js'
@@ -17,7 +10,7 @@ import type { Room } from './mailbox.js'
 import type { Mailboxes } from './mailboxes.js'
 import { ProofCheck } from './proofs.js'
 import { hex } from './records.js'
-import { TokenBucket } from './token-bucket.js'
+import { TokenBucket } from '@fieldwhisper/host'
 
 /** What all connections share. */
 export interface Shared {
@@ -76,8 +69,8 @@ export class Conversation {
     this.#nonce = client.nonce
     const bucket = client.member ? shared.memberProofs : shared.strangerProofs
     this.#proofs = new ProofCheck(client.nonce, shared.names, bucket)
-    this.#hellos = new TokenBucket(HELLO_PER_S, HELLO_BURST, now)
-    this.#publishes = new TokenBucket(PUBLISH_PER_S, PUBLISH_BURST, now)
+    this.#hellos = new TokenBucket(HELLO_BUDGET, now)
+    this.#publishes = new TokenBucket(PUBLISH_BUDGET, now)
     this.#subscriber = {
       ready: () => link.ready(),
       hand: (packet) => this.#send({ kind: 'packet', packet }),
@@ -165,7 +158,7 @@ export class Conversation {
       if (!(error instanceof ProtocolError)) throw error
       return this.#stored(request, STATUS.malformed, NO_ROOM)
     }
-    if (hello && !this.#hellos.take(1, now)) return this.#stored(request, STATUS.rate, NO_ROOM)
+    if (hello && !this.#hellos.take(now)) return this.#stored(request, STATUS.rate, NO_ROOM)
     const deposit = { address, packet, hash: packetHash(packet), hello, member: this.#member }
     this.#shared.mailboxes.deposit(deposit, this.#shared.runningMs()).then(
       ({ status, room }) => this.#stored(request, status, room),
@@ -175,7 +168,7 @@ export class Conversation {
 
   #publish(request: number, slot: Uint8Array, record: Uint8Array, now: number): void {
     if (!this.#proven.has(hex(slot))) return this.#answer(request, STATUS.notProven)
-    if (!this.#publishes.take(1, now)) return this.#answer(request, STATUS.rate)
+    if (!this.#publishes.take(now)) return this.#answer(request, STATUS.rate)
     this.#answer(request, this.#shared.directory.publish(slot, record, this.#member))
   }
 

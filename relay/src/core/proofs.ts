@@ -1,6 +1,6 @@
 import { verifyAddressProof } from '@fieldwhisper/protocol/address'
 import { BAD_PROOFS } from '../constants.js'
-import type { TokenBucket } from './token-bucket.js'
+import type { TokenBucket } from '@fieldwhisper/host'
 
 export type ProofResult = 'valid' | 'invalid' | 'too many' | 'rate'
 
@@ -24,7 +24,7 @@ export class ProofCheck {
 
   check(publicKey: Uint8Array, signature: Uint8Array, now: number): ProofResult {
     for (const name of this.#dialled === undefined ? this.#names() : [this.#dialled]) {
-      if (!this.#bucket.take(1, now)) return 'rate'
+      if (!this.#bucket.take(now)) return 'rate'
       if (verifyAddressProof(publicKey, signature, this.#nonce, name)) {
         this.#dialled = name
         return 'valid'

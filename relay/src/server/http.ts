@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { HTTP_BURST, HTTP_PER_S, MAX_HTTP_SOURCES } from '../constants.js'
-import { TokenBucket } from '../core/token-bucket.js'
+import { HTTP_BUDGET, MAX_HTTP_SOURCES } from '../constants.js'
+import { TokenBucket } from '@fieldwhisper/host'
 
 export interface RelayHealth {
   /** False when the disk refuses writes: what is held can still be read. */
@@ -33,10 +33,10 @@ export function httpHandler(
     if (!bucket) {
       // The oldest goes: whoever keeps asking from ever new addresses only gets full buckets, at a bounded cost.
       if (buckets.size >= MAX_HTTP_SOURCES) buckets.delete(buckets.keys().next().value!)
-      bucket = new TokenBucket(HTTP_PER_S, HTTP_BURST, now)
+      bucket = new TokenBucket(HTTP_BUDGET, now)
       buckets.set(key, bucket)
     }
-    return bucket.take(1, now)
+    return bucket.take(now)
   }
 
   return (request, response) => {

@@ -24,7 +24,7 @@ import {
 } from '../constants.js'
 import { Conversation } from '../core/conversation.js'
 import type { Link, Shared } from '../core/conversation.js'
-import { TokenBucket } from '../core/token-bucket.js'
+import { TokenBucket } from '@fieldwhisper/host'
 
 export interface SocketOptions {
   readonly ws: WebSocket
@@ -81,8 +81,11 @@ export class RelaySocket implements Link {
     const [framesPerS, bytesPerS] = options.member
       ? [MEMBER_FRAMES_PER_S, MEMBER_BYTES_PER_S]
       : [STRANGER_FRAMES_PER_S, STRANGER_BYTES_PER_S]
-    this.#frames = new TokenBucket(framesPerS, framesPerS * BURST_S, now)
-    this.#bytes = new TokenBucket(bytesPerS, Math.max(bytesPerS * BURST_S, MIN_BURST_BYTES), now)
+    this.#frames = new TokenBucket({ perSecond: framesPerS, burst: framesPerS * BURST_S }, now)
+    this.#bytes = new TokenBucket(
+      { perSecond: bytesPerS, burst: Math.max(bytesPerS * BURST_S, MIN_BURST_BYTES) },
+      now,
+    )
     this.#conversation = new Conversation(options.shared, this, options, now)
     this.#ws.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
     this.#ws.on('ping', () => this.#ping())
@@ -154,7 +157,7 @@ export class RelaySocket implements Link {
   }
 
   #charge(frames: number, bytes: number, now: number): void {
-    const waitMs = Math.max(this.#frames.charge(frames, now), this.#bytes.charge(bytes, now))
+    const waitMs = Math.max(this.#frames.charge(now, frames), this.#bytes.charge(now, bytes))
     if (waitMs === 0 || this.#pauses.has('pace')) return
     this.#pause('pace')
     setTimeout(() => this.#resume('pace'), waitMs).unref()

@@ -8,7 +8,6 @@ import { Line } from '../../../gateway/src/core/line.js'
 import { Parking } from '../../../gateway/src/core/parking.js'
 import { SetAside } from '../../../gateway/src/core/set-aside.js'
 import { CORE_TABLES } from '../../../gateway/src/core/tables.js'
-import { TokenBucket, TokenBuckets } from '../../../gateway/src/core/token-bucket.js'
 import { Turn } from '../../../gateway/src/core/turn.js'
 
 /*
@@ -276,38 +275,6 @@ void t.test('parking: 64 packets and 128 KiB a link, 4 MiB in all, five seconds'
   t.equal(parked, 256, '4 MiB of 16 KiB each')
   parking.forget(0)
   t.ok(parking.park(99, new Uint8Array(1), 0))
-  t.end()
-})
-
-void t.test('a bucket gives its burst and then its rate, over any times, also such that go back', (t) => {
-  fc.assert(
-    fc.property(fc.array(fc.integer({ min: -50, max: 500 }), { maxLength: 200 }), (steps) => {
-      const bucket = new TokenBucket({ perSecond: 10, burst: 5 }, 0)
-      let [now, latest, taken] = [0, 0, 0]
-      for (const ms of steps) {
-        now += ms
-        latest = Math.max(latest, now)
-        const available = bucket.available(now)
-        const took = bucket.take(now)
-        t.equal(took, available)
-        if (took) taken++
-      }
-      // Going back never gives more than what the forward steps add up to.
-      const forward = steps.reduce((sum, ms) => sum + Math.max(0, ms), 0)
-      t.ok(taken <= 5 + (forward * 10) / 1_000 + 1e-6)
-    }),
-  )
-  t.end()
-})
-
-void t.test('buckets keep a bounded number of keys and forget those that were quiet', (t) => {
-  const buckets = new TokenBuckets({ perSecond: 1, burst: 2 }, 3)
-  for (const key of ['a', 'b', 'c']) t.equal(buckets.take(key, 0), true)
-  t.equal(buckets.take('d', 0), false, 'no room while all are busy')
-  t.equal(buckets.available('d', 0), true)
-  t.equal(buckets.idle('a', 500), false)
-  t.equal(buckets.take('d', 1_000), true, 'they have been quiet for a second')
-  t.equal(buckets.idle('a', 1_000), true)
   t.end()
 })
 

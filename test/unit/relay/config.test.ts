@@ -111,16 +111,22 @@ t.test('the fixed limits in docs/relay.md are the constants', (t) => {
     row('Frames a second'),
     `${n(c.MEMBER_FRAMES_PER_S)}, ${mib(c.MEMBER_BYTES_PER_S)} | ${c.STRANGER_FRAMES_PER_S}, ${kib(c.STRANGER_BYTES_PER_S)}`,
   )
-  t.equal(row('Proofs a second'), `${n(c.MEMBER_PROOFS_PER_S)} | ${c.PROOFS_PER_S}`)
+  t.equal(row('Proofs a second'), `${n(c.MEMBER_PROOFS.perSecond)} | ${c.STRANGER_PROOFS.perSecond}`)
   t.equal(row('Addresses proven'), `${n(c.MEMBER_ADDRESSES)} | ${c.STRANGER_ADDRESSES}`)
   t.equal(row('Wrong proofs'), twice(`${c.BAD_PROOFS}`))
-  t.equal(row('Session-beginning'), twice(`${c.HELLO_BURST}, then ${c.HELLO_PER_S * 60} a minute`))
-  t.equal(row('Records published'), twice(`${c.PUBLISH_BURST}, then ${c.PUBLISH_PER_S} a second`))
+  t.equal(
+    row('Session-beginning'),
+    twice(`${c.HELLO_BUDGET.burst}, then ${c.HELLO_BUDGET.perSecond * 60} a minute`),
+  )
+  t.equal(
+    row('Records published'),
+    twice(`${c.PUBLISH_BUDGET.burst}, then ${c.PUBLISH_BUDGET.perSecond} a second`),
+  )
   t.equal(row('Time to the end'), twice(`${c.HANDSHAKE_MS / 1000} s each`))
   t.equal(row('Silence'), twice(`${c.SILENT_MS / 1000} s`))
   t.equal(row('Message'), twice([MAX_MESSAGE_BYTES, MAX_PACKET_BYTES, MAX_RECORD_BYTES].map(kib).join(', ')))
   t.match(page, `each counted with ${c.PACKET_OVERHEAD_BYTES} bytes more`)
-  t.match(page, `At most ${c.HTTP_PER_S} requests a second from one source`)
+  t.match(page, `At most ${c.HTTP_BUDGET.perSecond} requests a second from one source`)
   t.equal(c.LIVE_LINGER_MS, 500, 'half a second')
   t.equal(c.STRANGER_PART, 10, 'a tenth')
   t.end()

@@ -1,17 +1,11 @@
+import { TokenBucket } from '@fieldwhisper/host'
 import t from 'tap'
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { CLOSING, decodeRelayFrames, STATUS } from '@fieldwhisper/mesh/relay-frames'
 import type { ClientFrame, RelayFrame } from '@fieldwhisper/mesh/relay-frames'
 import type { AddressKey } from '@fieldwhisper/protocol/address'
 import { packetHash } from '@fieldwhisper/protocol/packet'
-import {
-  Conversation,
-  DEFAULT_LIMITS,
-  Directory,
-  Mailboxes,
-  relayConstants,
-  TokenBucket,
-} from '@fieldwhisper/relay'
+import { Conversation, DEFAULT_LIMITS, Directory, Mailboxes, relayConstants } from '@fieldwhisper/relay'
 import type { RelayLimits, Shared } from '@fieldwhisper/relay'
 import { addressKey, from, packetTo, settled, TABLES } from './support.js'
 
@@ -34,8 +28,8 @@ function world(
       directory: new Directory(store, limits),
       names: () => options.names ?? ['other.test', NAME],
       runningMs: () => made.now,
-      memberProofs: options.proofs ?? new TokenBucket(2_000, 2_000, 0),
-      strangerProofs: new TokenBucket(500, 500, 0),
+      memberProofs: options.proofs ?? new TokenBucket({ perSecond: 2_000, burst: 2_000 }, 0),
+      strangerProofs: new TokenBucket({ perSecond: 500, burst: 500 }, 0),
     },
   }
   return made
@@ -185,7 +179,7 @@ t.test('wrong proofs end the connection after a small number', async (t) => {
 })
 
 t.test('proofs beyond the rate are put off, not judged', async (t) => {
-  const made = world({ names: [NAME], proofs: new TokenBucket(10, 2, 0) })
+  const made = world({ names: [NAME], proofs: new TokenBucket({ perSecond: 10, burst: 2 }, 0) })
   const talk = new Talk(made, '1')
   t.same(
     [await talk.prove(key), await talk.prove(key), await talk.prove(key)],

@@ -1,8 +1,9 @@
 import { Server } from 'node:net'
+import { TokenBucket } from '@fieldwhisper/host'
 import t from 'tap'
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { STATUS } from '@fieldwhisper/mesh/relay-frames'
-import { DEFAULT_LIMITS, Mailboxes, RelayServer, TokenBucket } from '@fieldwhisper/relay'
+import { DEFAULT_LIMITS, Mailboxes, RelayServer } from '@fieldwhisper/relay'
 import type { Directory } from '@fieldwhisper/relay'
 import { within } from '../../support/until.js'
 import { listener, RawClient, SOON_MS, testRelay } from './raw-client.js'
@@ -61,8 +62,8 @@ t.test(
         directory: broken,
         names: () => ['127.0.0.1'],
         runningMs: () => 0,
-        memberProofs: new TokenBucket(100, 100, 0),
-        strangerProofs: new TokenBucket(100, 100, 0),
+        memberProofs: new TokenBucket({ perSecond: 100, burst: 100 }, 0),
+        strangerProofs: new TokenBucket({ perSecond: 100, burst: 100 }, 0),
       },
       health: () => ({ ok: false, version: '0', mailboxes: 0, packets: 0, bytes: 0 }),
       monoMs: () => performance.now(),

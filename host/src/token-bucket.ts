@@ -1,9 +1,10 @@
+/** So many at once, then so many a second. */
 export interface Budget {
   readonly perSecond: number
   readonly burst: number
 }
 
-/** `burst` at once, then `perSecond`, on a monotonic clock. */
+/** A rate with a burst on a monotonic clock in milliseconds. Starts full; a jump of the clock only fills it. */
 export class TokenBucket {
   readonly #budget: Budget
   #tokens: number
@@ -15,27 +16,37 @@ export class TokenBucket {
     this.#at = now
   }
 
-  take(now: number): boolean {
-    this.#refill(now)
-    if (this.#tokens < 1) return false
-    this.#tokens -= 1
+  /** Takes `count` tokens, or none and answers false. */
+  take(now: number, count = 1): boolean {
+    this.#fill(now)
+    if (this.#tokens < count) return false
+    this.#tokens -= count
     return true
   }
 
+  /** Takes `count` tokens in any case and answers for how many milliseconds nothing more should be taken. */
+  charge(now: number, count: number): number {
+    this.#fill(now)
+    this.#tokens -= count
+    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1_000) / this.#budget.perSecond)
+  }
+
+  /** Whether one could be taken. */
   available(now: number): boolean {
-    this.#refill(now)
+    this.#fill(now)
     return this.#tokens >= 1
   }
 
   /** Full again: whoever it counts for has been quiet and may be forgotten. */
   idle(now: number): boolean {
-    this.#refill(now)
+    this.#fill(now)
     return this.#tokens >= this.#budget.burst
   }
 
-  #refill(now: number): void {
-    const elapsed = Math.max(0, now - this.#at)
-    this.#tokens = Math.min(this.#budget.burst, this.#tokens + (elapsed * this.#budget.perSecond) / 1000)
+  #fill(now: number): void {
+    if (now <= this.#at) return
+    const { burst, perSecond } = this.#budget
+    this.#tokens = Math.min(burst, this.#tokens + ((now - this.#at) * perSecond) / 1_000)
     this.#at = now
   }
 }
