@@ -147,7 +147,8 @@ export function readSeen(
 ): Seen[] {
   return messages.flatMap(({ topic, payload, atMs, retained }) => {
     const [root, , agent, name] = topic.split('/')
-    if (retained || root !== 'fieldwhisper' || name !== 'counter') return []
+    // An empty message removes what was retained under a name that is no longer.
+    if (retained || payload === '' || root !== 'fieldwhisper' || name !== 'counter') return []
     const { id, value, path } = JSON.parse(payload) as { id: string; value: number; path: string }
     return [{ agent: agent!, id, value, path, atMs }]
   })
