@@ -20,6 +20,7 @@ import {
 } from '@fieldwhisper/protocol'
 import type { RunningRelay } from '@fieldwhisper/relay'
 import { join } from 'node:path'
+import { Ballast } from './ballast.js'
 import { Bridge } from './bridge/bridge.js'
 import { BRIDGE_TABLES } from './bridge/outbox-entry.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
@@ -177,7 +178,14 @@ export class Gateway {
   }
 
   async #openCore(store: Store, running: RunningTime, identity: GatewayIdentity): Promise<void> {
-    const { reporter, onFatal } = this.#options
+    const { stateDir, reporter, onFatal } = this.#options
+    const ballast = await Ballast.open({
+      dir: stateDir,
+      reporter,
+      monoMs: () => this.#clock.monoMs(),
+      bytesUsed: () => store.bytesUsed(),
+    })
+    this.#closing.push(() => ballast.stop())
     let sequence = lastOutboxSequence(store)
     const worker = new HandshakeWorker(
       (result) => core.helloOpened(result),
@@ -221,7 +229,8 @@ export class Gateway {
       random: systemRandom,
       running: () => running.nowMs(),
       nextSequence: () => ++sequence,
-      outboxFull: () => this.#bridge?.full ?? false,
+      noRoom: () => (ballast.spent ? 'disk' : this.#bridge?.full ? 'outbox-full' : undefined),
+      freeBallast: () => ballast.free(),
       relays: this.#toldRelays(),
     })
     this.#core = core
@@ -230,6 +239,7 @@ export class Gateway {
     await core.settled()
     const ticker = setInterval(() => {
       core.tick()
+      ballast.tick()
       this.#lan?.setPaused(core.waitingBytes > PAUSE_BYTES)
     }, TICK_MS)
     this.#closing.push(async () => {

@@ -153,7 +153,8 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
         random: systemRandom,
         running: () => running.nowMs(),
         nextSequence: () => ++sequence,
-        outboxFull: () => true,
+        noRoom: () => 'outbox-full',
+        freeBallast: () => false,
         relays: toldRelays(place),
       })
       const result = await Promise.race([run(core), failure])

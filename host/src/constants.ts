@@ -33,8 +33,13 @@ export const MAX_QUARANTINE_RECORDS = 1_000
 export const MAX_QUARANTINE_BYTES = 16 * 1024 * 1024
 /** Entries read per visit to the engine while ranging: bounds memory and how long a page stays pinned. */
 export const RANGE_CHUNK_ENTRIES = 128
-/** With less room than this left after an error of the engine, the disk is called full. */
-export const DISK_FULL_BYTES = 1024 * 1024
+/**
+ * With less room than this on the disk, and twice the group's size, nothing is added: the engine must never meet a full disk
+ * itself. Others write there too between the look and the write, and a transaction copies pages that it changes.
+ */
+export const ADD_NEEDS_BYTES = 4 * 1024 * 1024
+/** What deletes as much as it adds works longer: it may be what makes room. */
+export const REPLACE_NEEDS_BYTES = 1024 * 1024
 /** How long a failed transaction waits to learn its particular error. */
 export const ENGINE_ERROR_MS = 1_000
 /**

@@ -1,6 +1,5 @@
 import { chmodSync, lstatSync, mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
-import { DISK_FULL_BYTES } from './constants.js'
 import { HostError, errorText, systemCode } from './errors.js'
 
 /** How every database of a store is opened. */
@@ -24,9 +23,6 @@ const CORRUPT = new Set<string | number | undefined>([
   -30779, // MDB_PROBLEM
 ])
 const MAP_FULL = -30792
-const ENOSPC = 28
-const EFBIG = 27
-const EDQUOT = 122
 
 export function isCorruption(error: unknown): boolean {
   return CORRUPT.has(systemCode(error))
@@ -52,21 +48,22 @@ export function tightenFiles(dir: string): void {
 }
 
 /**
- * What a failed transaction means. A short write of LMDB arrives as EIO, so the file system is asked for room as well.
- * `FW_STORE_FULL` leaves the store usable; `FW_STORE_FAILED` does not: after a failed fsync the next one lies.
+ * What a failed transaction means. `FW_STORE_FULL` leaves the store usable; `FW_STORE_FAILED` does not: after a failed fsync the
+ * next one lies, and after a failed write the engine's own memory may be damaged (docs/decisions/006-classic-lmdb.md).
  */
-export function commitError(dir: string, error: unknown, wanted: number): HostError {
-  const code = systemCode(error)
-  const full = code === MAP_FULL || code === ENOSPC || code === EDQUOT || code === EFBIG
-  if (full || freeBytes(dir) < DISK_FULL_BYTES + 2 * wanted) {
-    return new HostError('FW_STORE_FULL', `There is no room left for the store ${dir}.`, { cause: error })
-  }
+export function commitError(dir: string, error: unknown): HostError {
+  if (systemCode(error) === MAP_FULL) return noRoomError(dir, error)
   return new HostError('FW_STORE_FAILED', `The store ${dir} cannot be written: ${errorText(error)}`, {
     cause: error,
   })
 }
 
-function freeBytes(dir: string): number {
+export function noRoomError(dir: string, cause?: unknown): HostError {
+  return new HostError('FW_STORE_FULL', `There is no room left for the store ${dir}.`, { cause })
+}
+
+/** What this user may still write on that disk; infinite where the system does not say. */
+export function freeBytes(dir: string): number {
   try {
     const { bavail, bsize } = statfsSync(dir)
     return bavail * bsize

@@ -4,18 +4,28 @@ import type { Database, RootDatabase } from 'lmdb'
 import { CommitQueue } from './commit-queue.js'
 import type { CommitQueueOptions } from './commit-queue.js'
 import {
+  ADD_NEEDS_BYTES,
   ENGINE_ERROR_MS,
   MAX_QUARANTINE_BYTES,
   MAX_QUARANTINE_RECORDS,
   QUARANTINE_TABLE,
   RANGE_CHUNK_ENTRIES,
+  REPLACE_NEEDS_BYTES,
   STORE_LASTING_MS,
 } from './constants.js'
 import { HostError, asError, errorText } from './errors.js'
 import type { Reporter } from './events.js'
 import { setAside } from './files.js'
 import { markClosed, markDamaged, markLasting, markOpened, reasonToSetAside } from './lmdb-check.js'
-import { ENGINE, commitError, isCorruption, prepareFolder, tightenFiles } from './lmdb-files.js'
+import {
+  ENGINE,
+  commitError,
+  freeBytes,
+  isCorruption,
+  noRoomError,
+  prepareFolder,
+  tightenFiles,
+} from './lmdb-files.js'
 import { frameRecord, openRecord } from './record.js'
 import { COUNTERS_KEY, decodeCounters, encodeCounters, encodeQuarantined } from './store-counters.js'
 import type { StoreCounters } from './store-counters.js'
@@ -92,8 +102,8 @@ class LmdbStore implements Store {
   readonly #badKeys = new Set<string>()
   readonly #lasting: NodeJS.Timeout
   #counters: StoreCounters
-  /** The group that is being gathered or written: sizes of the records it changes and the counters after it. */
-  #group: { sizes: Map<string, number>; counters: StoreCounters; bytes: number }
+  /** The group that is being gathered or written: sizes of the records it changes, the counters after it, room before it. */
+  #group: { sizes: Map<string, number>; counters: StoreCounters; bytes: number; free: number }
   #closed = false
   #failed = false
 
@@ -123,7 +133,7 @@ class LmdbStore implements Store {
       this.#databases.set(name, root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }))
     }
     this.#counters = counters ?? this.#countAll()
-    this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0 }
+    this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0, free: 0 }
     this.#lasting = setTimeout(() => markLasting(options.dir), STORE_LASTING_MS).unref()
     this.#queue = new CommitQueue<Work>({
       admit: (work, first) => this.#admit(work, first),
@@ -230,29 +240,34 @@ class LmdbStore implements Store {
   }
 
   #admit(work: Work, first: boolean): HostError | undefined {
-    if (first) this.#group = { sizes: new Map(), counters: { ...this.#counters }, bytes: 0 }
-    const { sizes, counters } = this.#group
+    const { dir, maxBytes } = this.#options
+    if (first) {
+      this.#group = { sizes: new Map(), counters: { ...this.#counters }, bytes: 0, free: freeBytes(dir) }
+    }
+    const { sizes, counters, free } = this.#group
     if (work.kind === 'quarantine') return undefined
     const changed = new Map<string, number>()
-    let grown = 0
+    let [grown, added] = [0, 0]
     for (const { table, key, frame } of work.writes) {
       const id = recordId(table, key)
       const before = changed.get(id) ?? sizes.get(id) ?? this.#sizeOnDisk(table, key)
       const after = frame === null ? 0 : key.length + frame.length
       changed.set(id, after)
       grown += after - before
-      this.#group.bytes += after
+      added += after
     }
-    const { maxBytes } = this.#options
+    const needed = grown > 0 ? ADD_NEEDS_BYTES + 2 * (this.#group.bytes + added) : REPLACE_NEEDS_BYTES
+    if (free < needed) return noRoomError(dir)
     if (maxBytes !== undefined && grown > 0 && counters.usedBytes + grown > maxBytes)
       return fullError(maxBytes)
     counters.usedBytes += grown
+    this.#group.bytes += added
     for (const [id, size] of changed) sizes.set(id, size)
     return undefined
   }
 
   async #write(group: readonly Work[]): Promise<void> {
-    const { counters, bytes } = this.#group
+    const { counters } = this.#group
     try {
       const written = this.#root.batch(() => {
         for (const work of group) {
@@ -264,7 +279,7 @@ class LmdbStore implements Store {
       await written
       await this.#root.flushed
     } catch (error) {
-      throw commitError(this.#options.dir, await engineError(error), bytes)
+      throw commitError(this.#options.dir, await engineError(error))
     }
     this.#counters = counters
   }

@@ -42,6 +42,7 @@ interface Parts {
   readonly clock: Clock
   readonly random: Random
   readonly site: () => SiteFacts
+  readonly diskTakesNothing: () => boolean
 }
 
 /**
@@ -116,7 +117,7 @@ export class Answers {
 
   /** Not to a device that waits for the operator (it would get K), and not while the disk takes nothing. */
   #setupDue(session: Session, agent: Agent, now: number, hold: HoldReason | undefined): boolean {
-    const allowed = hold === undefined || hold === 'outbox-full'
+    const allowed = hold !== 'confirm' && hold !== 'clone' && !this.#parts.diskTakesNothing()
     return allowed && now >= session.talk.setupAt && this.setupWanted(session, agent)
   }
 

@@ -51,7 +51,10 @@ export interface CoreOptions {
   readonly running: () => number
   /** Grows with every outbox entry. */
   readonly nextSequence: () => number
-  readonly outboxFull: () => boolean
+  /** Why readings have to wait; hellos and counters still find room. */
+  readonly noRoom: () => 'outbox-full' | 'disk' | undefined
+  /** The disk is full: frees what is kept for that. False where nothing is. */
+  readonly freeBallast: () => boolean
   readonly relays: readonly RelayInfo[]
 }
 
@@ -81,7 +84,7 @@ export class GatewayCore {
   #holdLookedAt = -Infinity
 
   constructor(options: CoreOptions) {
-    const { store, identity, ports, clock, random, nextSequence, outboxFull } = options
+    const { store, identity, ports, clock, random, nextSequence, noRoom, freeBallast } = options
     const now = clock.monoMs()
     const site = crypto.signingKey(identity.siteSeed)
     this.#options = options
@@ -112,7 +115,11 @@ export class GatewayCore {
       nextSequence,
     }
     this.#admission = new Admission({ ...parts, master: identity.master })
-    this.#answers = new Answers({ ...parts, site: () => this.#siteFacts() })
+    this.#answers = new Answers({
+      ...parts,
+      site: () => this.#siteFacts(),
+      diskTakesNothing: () => this.#turns.stuck,
+    })
     const gatewayKey = crypto.signingKey(identity.signingSeed).publicKey
     this.#restores = new RestoreWatch({ ...parts, siteKey: site.publicKey, gatewayKey })
     this.desk = new PacketDesk({
@@ -131,7 +138,8 @@ export class GatewayCore {
       ports,
       monoMs: () => clock.monoMs(),
       running: options.running,
-      outboxFull,
+      dataWaits: () => noRoom() !== undefined,
+      freeBallast,
       take: (turn, arrival) => this.desk.packet(turn, arrival),
       lives: (session) => sessions.named(session.name) === session,
       answer: (touched) => this.#speak(touched),
@@ -250,8 +258,7 @@ export class GatewayCore {
 
   /** Why readings are not acknowledged at the moment, to everybody. */
   get hold(): HoldReason | undefined {
-    if (this.#turns.stuck) return 'disk'
-    return this.#options.outboxFull() ? 'outbox-full' : undefined
+    return this.#turns.stuck ? 'disk' : this.#options.noRoom()
   }
 
   /** No handshakes are taken: see FW_SECOND_GATEWAY. */
@@ -320,7 +327,7 @@ export class GatewayCore {
       if (!agent || session.supersededRunning !== undefined) continue
       session.talk.ackDue = true
       this.#speaking.add(session)
-      if (hold !== 'disk' || session.down.next >= session.reserved) continue
+      if (!this.#turns.stuck || session.down.next >= session.reserved) continue
       if (this.#answers.due(session, agent, now, hold)) this.#answers.say(session, agent, now, hold)
     }
   }

@@ -29,8 +29,10 @@ interface TurnsOptions {
   readonly ports: Pick<Ports, 'committed' | 'fatal'>
   readonly monoMs: () => number
   readonly running: () => number
-  /** Data waits while the outbox is full; hellos do not. */
-  readonly outboxFull: () => boolean
+  /** Data waits where there is no room for it; hellos do not. */
+  readonly dataWaits: () => boolean
+  /** The disk is full: frees what is kept for that. False where nothing is. */
+  readonly freeBallast: () => boolean
   readonly take: (turn: Turn, arrival: Arrival) => Session | undefined
   readonly lives: (session: Session) => boolean
   /** After the commit. */
@@ -58,7 +60,7 @@ export class Turns {
   readonly #options: TurnsOptions
   readonly #tasks = new Line<{ readonly run: Task; readonly refuse?: (error: Error) => void }>()
   readonly #arrivals = new Line<Arrival>()
-  /** Data that came to the head of the line while the outbox was full. */
+  /** Data that came to the head of the line while there was no room for it. */
   readonly #heldBack = new Line<Arrival>()
   readonly #idle: (() => void)[] = []
   #waitingBytes = 0
@@ -157,7 +159,7 @@ export class Turns {
       if (!work) return this.#rest()
       const { turn, touched } = work
       const wrote = turn.writes.length > 0
-      if (wrote && !(await this.#commit(work))) return this.#rest()
+      if (wrote && !(await this.#commit(work))) continue
       ports.committed(turn.writes)
       turn.finish()
       answer(touched)
@@ -204,9 +206,9 @@ export class Turns {
     return { turn, touched }
   }
 
-  /** In the order in which they came; while the outbox is full, hellos pass by the data. */
+  /** In the order in which they came; while there is no room for data, hellos pass by it. */
   #nextArrival(): Arrival | undefined {
-    const full = this.#options.outboxFull()
+    const full = this.#options.dataWaits()
     if (!full && this.#heldBack.length > 0) return this.#heldBack.shift()
     for (;;) {
       const arrival = this.#arrivals.shift()
@@ -215,17 +217,19 @@ export class Turns {
     }
   }
 
-  /** Stage 3. False where the disk is full; then the same turn is tried again later. */
+  /** Stage 3. False where the disk is full; then the same turn is tried again, at once where ballast could be freed. */
   async #commit({ turn, touched }: Work): Promise<boolean> {
-    const { store, monoMs } = this.#options
+    const { store, monoMs, freeBallast } = this.#options
     const began = monoMs()
     try {
       await store.commit(turn.writes)
     } catch (error) {
       const reason = asError(error)
-      turn.refuse(reason)
-      if (systemCode(error) !== 'FW_STORE_FULL') throw reason
-      this.#stuck = { turn, touched, reason, retryAt: monoMs() + COMMIT_RETRY_MS }
+      const isFull = systemCode(error) === 'FW_STORE_FULL'
+      const freed = isFull && freeBallast()
+      if (!freed) turn.refuse(reason)
+      if (!isFull) throw reason
+      this.#stuck = { turn, touched, reason, retryAt: monoMs() + (freed ? 0 : COMMIT_RETRY_MS) }
       return false
     }
     this.#stuck = undefined

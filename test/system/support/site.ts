@@ -157,8 +157,12 @@ export function readSeen(
 /** Numbers that are missing between the first and the last seen of one agent that never restarted. */
 export function missingCounts(seen: readonly Seen[], agent: string): number[] {
   const values = new Set(seen.filter((reading) => reading.agent === agent).map(({ value }) => value))
+  let [lowest, highest] = [Infinity, -Infinity]
+  for (const value of values) {
+    lowest = Math.min(lowest, value)
+    highest = Math.max(highest, value)
+  }
   const missing: number[] = []
-  for (let value = Math.min(...values); value < Math.max(...values); value++)
-    if (!values.has(value)) missing.push(value)
+  for (let value = lowest; value < highest; value++) if (!values.has(value)) missing.push(value)
   return missing
 }

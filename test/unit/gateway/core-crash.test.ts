@@ -64,6 +64,32 @@ void t.test(
 )
 
 void t.test(
+  'a full disk with ballast: the turn is committed, devices can join and are answered, readings wait',
+  async (t) => {
+    const { gateway, disk: faulty } = await onDisk()
+    const scene = await settle(await join(gateway))
+    const { agent, session } = scene
+    gateway.answers()
+    gateway.ballast = 'whole'
+    // The disk takes writes again as soon as the ballast is gone.
+    Object.defineProperty(faulty, 'refuse', { get: () => (gateway.ballast === 'whole' ? full : undefined) })
+    await gateway.relay(agent.seal(session, agent.reading(2)))
+    t.equal(gateway.ballast, 'spent')
+    t.equal(published(gateway).length, 2, 'what was opened is on disk')
+    t.equal(gateway.core.hold, 'disk')
+    await gateway.relay(agent.seal(session, agent.reading(3)))
+    t.equal(published(gateway).length, 2)
+    await gateway.core.rename('pump-7', 'pump-9')
+    await join(gateway, 'pump-8', 8)
+    t.ok(gateway.core.agents.named('pump-8'))
+    gateway.ballast = 'none'
+    await gateway.tick(1_000)
+    t.equal(gateway.core.hold, undefined)
+    t.equal(published(gateway).length, 4, 'one that waited, and the first of the new device')
+  },
+)
+
+void t.test(
   'a command on a full disk is refused with the reason, and carried out when there is room',
   async (t) => {
     const { gateway, disk: faulty } = await onDisk()

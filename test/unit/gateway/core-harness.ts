@@ -28,6 +28,8 @@ export function testIdentity(seed = 1): GatewayIdentity {
 export class CoreHarness {
   now = 1_000
   outboxFull = false
+  /** 'spent': it was there and was needed. */
+  ballast: 'none' | 'whole' | 'spent' = 'none'
   readonly store: MemoryStore
   readonly sent: { readonly link: number; readonly packet: Uint8Array }[] = []
   readonly deposited: Uint8Array[] = []
@@ -148,7 +150,12 @@ export class CoreHarness {
       random: seededRandom(seed),
       running: () => this.now,
       nextSequence: () => this.#sequence++,
-      outboxFull: () => this.outboxFull,
+      noRoom: () => (this.ballast === 'spent' ? 'disk' : this.outboxFull ? 'outbox-full' : undefined),
+      freeBallast: () => {
+        const whole = this.ballast === 'whole'
+        if (whole) this.ballast = 'spent'
+        return whole
+      },
       relays: [{ url: 'ws://relay.test:24780' }],
     })
   }

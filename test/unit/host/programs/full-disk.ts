@@ -22,9 +22,9 @@ const attempt = async (): Promise<string> => {
   const key = Buffer.alloc(4)
   key.writeUInt32BE(number++)
   try {
-    await Promise.all([
-      store.commit([{ table: 'spool', key, value: Buffer.alloc(10_000, number) }]),
-      store.commit([{ table: 'spool', key: Buffer.concat([key, key]), value: Buffer.alloc(10_000, number) }]),
+    await store.commit([
+      { table: 'spool', key, value: Buffer.alloc(10_000, number) },
+      { table: 'spool', key: Buffer.concat([key, key]), value: Buffer.alloc(10_000, number) },
     ])
     return 'stored'
   } catch (error) {

@@ -1,0 +1,91 @@
+import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { temporaryFolder } from '../../support/folder.js'
+import { until } from '../../support/until.js'
+import { BROKER_PORT, joinAgent, runGateway } from '../support/floor.js'
+import { startMosquitto, subscribe } from '../support/mosquitto.js'
+import { createNet, noNetworks } from '../support/net.js'
+import { here } from '../support/process.js'
+import { Agent, counterSource, Gateway, missingCounts, readSeen, type AgentState } from '../support/site.js'
+
+/** Takes every byte that is left. */
+function fill(path: string): void {
+  const file = openSync(path, 'w')
+  const some = Buffer.alloc(64 * 1024, 1)
+  try {
+    for (let left = 10_000; left > 0; left--) writeSync(file, some)
+    throw new Error('the disk has no end')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  } finally {
+    closeSync(file)
+  }
+}
+
+void t.test(
+  "the gateway's disk is full: readings wait with their agents, a device can still join, and all arrives when there is room",
+  { skip: noNetworks(), timeout: 240_000 },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    const disk = join(folder, 'gateway')
+    mkdirSync(disk, { mode: 0o700 })
+    const mounted = await here.run('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=700', 'tmpfs', disk])
+    t.equal(mounted.code, 0, mounted.stderr)
+    t.teardown(() => here.run('umount', ['-l', disk]))
+
+    const net = createNet(t, ['lan'])
+    const floor = net.host('gateway', ['lan'])
+    await startMosquitto(floor, { folder, port: BROKER_PORT })
+    const subscription = await subscribe(floor, { port: BROKER_PORT, topic: 'fieldwhisper/#' })
+    const gateway = new Gateway(floor, { folder }, { mqtt: { url: `mqtt://127.0.0.1:${BROKER_PORT}` } })
+    await gateway.command('init', '--site', 'test')
+    const program = await runGateway(gateway)
+
+    const press = new Agent(
+      net.host('press', ['lan']),
+      'press',
+      { folder },
+      { sources: [counterSource(1_000)] },
+    )
+    await joinAgent(gateway, press)
+    const pressProgram = press.spawn('run')
+    const seenOf = (name: string) => readSeen(subscription.messages).filter(({ agent }) => agent === name)
+    await until(() => seenOf('press').length > 2_000, { withinMs: 30_000, what: 'readings before' })
+
+    fill(join(disk, 'filler'))
+    const full = await gateway.untilStatus<{ hold: string | null; problems: string[] }>(
+      ({ hold }) => hold === 'disk',
+      { withinMs: 60_000, what: 'the gateway to hold readings back' },
+    )
+    t.match(full.problems.join(), /disk/)
+    t.ok(statfsSync(disk).bavail > 0, 'it gave up its ballast')
+    const oven = new Agent(
+      net.host('oven', ['lan']),
+      'oven',
+      { folder },
+      { sources: [counterSource(20, { count: 200 })] },
+    )
+    await joinAgent(gateway, oven)
+    const ovenProgram = oven.spawn('run')
+    await oven.untilStatus<AgentState>(({ spool }) => spool.accepted === 200, {
+      withinMs: 30_000,
+      what: 'the readings of the new device in its spool',
+    })
+    await new Promise((resolve) => setTimeout(resolve, 5_000))
+    t.equal((await gateway.status<{ hold: string }>()).hold, 'disk')
+    t.same(seenOf('oven'), [])
+
+    rmSync(join(disk, 'filler'))
+    const latest = (await press.status<AgentState>()).spool.accepted
+    await until(
+      () => seenOf('oven').length >= 200 && Math.max(...seenOf('press').map(({ value }) => value)) > latest,
+      { withinMs: 60_000, everyMs: 200, what: 'what had to wait' },
+    )
+    t.same(missingCounts(seenOf('oven'), 'oven'), [])
+    t.same(missingCounts(seenOf('press'), 'press'), [])
+    t.equal((await gateway.status<{ hold: string | null }>()).hold, null)
+    t.notMatch(program.output(), /Write error/, 'the engine never met the full disk itself')
+    for (const one of [pressProgram, ovenProgram, program]) t.equal((await one.stop()).code, 0)
+  },
+)
