@@ -141,7 +141,8 @@ export class Sealer {
       if (budget === 0 || ++looked > LOOKED_AT_A_STEP) return true
       const flying = this.#parts.flights.has(batch.id, batch.number)
       if (!flying && this.#mayFly(batch)) {
-        if (!this.#hasRoom('backlog') || book.isExhausted(session) || !this.#bucket.available(now)) return false
+        if (!this.#hasRoom('backlog') || book.isExhausted(session) || !this.#bucket.available(now))
+          return false
         if (this.#seal(book, session, batch, 'backlog', now, out)) {
           budget--
           this.#bucket.take(now)
