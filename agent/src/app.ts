@@ -149,6 +149,7 @@ export class Agent {
         session: this.#folder.session(),
         batches: spool,
       },
+      offerAll: config.lan.offer === 'all',
       clock: this.#clock,
       reporter,
       relays: () => this.#relays,

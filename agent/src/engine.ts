@@ -20,6 +20,8 @@ const TICK_MS = 50
 
 export interface EngineParts {
   readonly core: Omit<CoreOptions, 'hasRoom' | 'random' | 'bootId'>
+  /** New packets to every LAN link instead of two. */
+  readonly offerAll: boolean
   readonly clock: Clock
   readonly reporter: Reporter
   readonly relays: () => AgentRelays | undefined
@@ -46,7 +48,7 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    this.#courier = new Courier({ random: systemRandom })
+    this.#courier = new Courier({ random: systemRandom, offerAll: parts.offerAll })
     this.core = new AgentCore(
       {
         ...parts.core,

@@ -14,7 +14,17 @@ export const agentConfigSchema = z.strictObject({
     sourcesSchema.prefault([{ type: 'system' }]),
     'Where readings come from. Absent: this machine itself. An empty list: readings come from programs only.',
   ),
-  lan: about(lanSchema.prefault({}), 'The path over the local network.'),
+  lan: about(
+    lanSchema
+      .extend({
+        offer: about(
+          z.enum(['two', 'all']).default('two'),
+          'Links on which a new reading is offered: the one that last brought a confirmation and one other, or all. all: more cover, more traffic.',
+        ),
+      })
+      .prefault({}),
+    'The path over the local network.',
+  ),
   relays: about(
     relaysSchema.optional(),
     'Relays in place of those of the invite, for one that moved. Absent: those of the invite. An empty list: none at all.',

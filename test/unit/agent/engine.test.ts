@@ -22,6 +22,7 @@ void t.test('a state file that cannot be written is reported, and the work goes 
   const { spool } = await openRig({ store: createMemoryStore({ tables: SPOOL_TABLES }) })
   const { invite } = gateway
   const engine = new Engine({
+    offerAll: false,
     core: {
       identity: crypto.signingKey(fresh(32)),
       standing: { state: 'joining', invite: { fingerprint: invite.siteFingerprint, ...invite } },
