@@ -45,15 +45,21 @@ void t.test(
       ),
     )
 
+    const latest = (): Map<string, number> => {
+      const values = new Map(AGENTS.map((name) => [name, -1]))
+      for (const { agent, value } of readSeen(subscription.messages))
+        values.set(agent, Math.max(values.get(agent) ?? -1, value))
+      return values
+    }
+
     /** Goes on when every agent has delivered so many more seconds of readings. */
     async function observe(seconds: number): Promise<void> {
-      const latest = (name: string): number =>
-        Math.max(
-          -1,
-          ...readSeen(subscription.messages).flatMap(({ agent, value }) => (agent === name ? [value] : [])),
-        )
-      const goals = AGENTS.map((name) => ({ name, value: latest(name) + seconds * RATE }))
-      await until(() => goals.every(({ name, value }) => latest(name) >= value), {
+      const goals = [...latest()].map(([name, value]) => ({ name, value: value + seconds * RATE }))
+      const reached = (): boolean => {
+        const now = latest()
+        return goals.every(({ name, value }) => now.get(name)! >= value)
+      }
+      await until(reached, {
         withinMs: (seconds + 20) * 1_000,
         everyMs: 100,
         what: `${seconds} s of readings from every agent`,

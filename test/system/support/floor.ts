@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { temporaryFolder } from '../../support/folder.js'
+import { memoryFolder } from '../../support/folder.js'
 import { startMosquitto, subscribe, type Subscription } from './mosquitto.js'
 import type { Host } from './net.js'
 import type { Program } from './process.js'
@@ -20,7 +20,7 @@ export async function startRelay(
   host: Host,
   network: string,
 ): Promise<{ relay: Relay; program: Program; reach: { url: string; token: string } }> {
-  const relay = new Relay(host, { folder: temporaryFolder(t) })
+  const relay = new Relay(host, { folder: memoryFolder(t) })
   const program = relay.spawn('run', '--listen', `0.0.0.0:${RELAY_PORT}`)
   await relay.untilStatus<{ ok: boolean }>(({ ok }) => ok, { withinMs: 20_000, what: 'the relay runs' })
   const token = readFileSync(join(relay.stateDir, 'access-token'), 'utf8').trim()
@@ -33,7 +33,7 @@ export async function layFloor(
   host: Host,
   config: object,
 ): Promise<{ gateway: Gateway; subscription: Subscription; folder: string }> {
-  const folder = temporaryFolder(t)
+  const folder = memoryFolder(t)
   await startMosquitto(host, { folder, port: BROKER_PORT })
   const subscription = await subscribe(host, { port: BROKER_PORT, topic: 'fieldwhisper/#' })
   const gateway = new Gateway(

@@ -285,7 +285,8 @@ export async function untilStatus<T = Record<string, unknown>>(
         last = answer.json
         return accept(answer.json as T) ? { status: answer.json as T } : undefined
       },
-      { ...wait, everyMs: 100 },
+      // Each question starts a process: asked more often they slow down what is waited for.
+      { ...wait, everyMs: 250 },
     ).then((found) => found.status)
   } catch (cause) {
     const shown = last instanceof Error ? last.message : JSON.stringify(last)

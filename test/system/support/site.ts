@@ -142,16 +142,30 @@ export interface Seen {
   readonly atMs: number
 }
 
-export function readSeen(
-  messages: readonly { topic: string; payload: string; atMs: number; retained: boolean }[],
-): Seen[] {
-  return messages.flatMap(({ topic, payload, atMs, retained }) => {
-    const [root, , agent, name] = topic.split('/')
-    // An empty message removes what was retained under a name that is no longer.
-    if (retained || payload === '' || root !== 'fieldwhisper' || name !== 'counter') return []
-    const { id, value, path } = JSON.parse(payload) as { id: string; value: number; path: string }
-    return [{ agent: agent!, id, value, path, atMs }]
+interface Message {
+  readonly topic: string
+  readonly payload: string
+  readonly atMs: number
+  readonly retained: boolean
+}
+
+/** The counters among the messages. Each message is parsed once: a test that takes a core disturbs what it watches. */
+export function readSeen(messages: readonly Message[]): Seen[] {
+  return messages.flatMap((message) => {
+    let seen = parsed.get(message)
+    if (seen === undefined) parsed.set(message, (seen = parse(message)))
+    return seen ?? []
   })
+}
+
+const parsed = new WeakMap<Message, Seen | null>()
+
+function parse({ topic, payload, atMs, retained }: Message): Seen | null {
+  const [root, , agent, name] = topic.split('/')
+  // An empty message removes what was retained under a name that is no longer.
+  if (retained || payload === '' || root !== 'fieldwhisper' || name !== 'counter') return null
+  const { id, value, path } = JSON.parse(payload) as { id: string; value: number; path: string }
+  return { agent: agent!, id, value, path, atMs }
 }
 
 /** Numbers that are missing between the first and the last seen of one agent that never restarted. */
