@@ -124,7 +124,7 @@ export class Relays {
   }
 
   status(): RelayState[] {
-    return [...this.#relays.values()].map(({ client }) => ({ url: client.url, connected: client.connected }))
+    return [...this.#relays.values()].map(({ info, client }) => ({ url: info.url, connected: client.connected }))
   }
 
   #connect(info: RelayInfo): void {
