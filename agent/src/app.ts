@@ -16,7 +16,15 @@ import { AgentRelays } from './paths/relays.js'
 import { createSources } from './sources/create.js'
 import type { Source } from './sources/source.js'
 import { systemTimers } from './sources/timers.js'
-import { markFile, META, Spool, SPOOL_TABLES, TABLE } from './spool/index.js'
+import {
+  ALWAYS_BYTES,
+  markFile,
+  META,
+  Spool,
+  SPOOL_RESERVE_BYTES,
+  SPOOL_TABLES,
+  TABLE,
+} from './spool/index.js'
 import { StateFolder } from './state/folder.js'
 import { agentStatus, type AgentStatus } from './status.js'
 import { VERSION } from './version.js'
@@ -95,7 +103,13 @@ export class Agent {
   async #openSpool(): Promise<void> {
     const { config, reporter, onFatal } = this.#options
     const dir = this.#folder.file('spool')
-    const store = await openStore({ dir, tables: SPOOL_TABLES, reporter, onFatal })
+    const store = await openStore({
+      dir,
+      tables: SPOOL_TABLES,
+      reserveBytes: SPOOL_RESERVE_BYTES,
+      reporter,
+      onFatal,
+    })
     this.#closing.push(() => store.close())
     const clock = this.#clock
     const running = await openRunningTime({
@@ -119,6 +133,7 @@ export class Agent {
         maxBytes: spool.max_bytes,
         maxAgeMs: spool.max_age,
         minFreeBytes: spool.min_free_disk,
+        alwaysBytes: ALWAYS_BYTES,
         onFull: spool.on_full,
       },
       batch: { intervalMs: batch.interval, maxReadings: batch.max_readings },

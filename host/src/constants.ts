@@ -38,6 +38,8 @@ export const RANGE_CHUNK_ENTRIES = 128
  * itself. Others write there too between the look and the write, and a transaction copies pages that it changes.
  */
 export const ADD_NEEDS_BYTES = 4 * 1024 * 1024
+/** With so much free on the disk nobody looks at what the file has in advance. */
+export const PLENTY_BYTES = 64 * 1024 * 1024
 /** What deletes as much as it adds works longer: it may be what makes room. */
 export const REPLACE_NEEDS_BYTES = 1024 * 1024
 /** How long a failed transaction waits to learn its particular error. */

@@ -17,15 +17,8 @@ import { HostError, asError, errorText } from './errors.js'
 import type { Reporter } from './events.js'
 import { setAside } from './files.js'
 import { markClosed, markDamaged, markLasting, markOpened, reasonToSetAside } from './lmdb-check.js'
-import {
-  ENGINE,
-  commitError,
-  freeBytes,
-  isCorruption,
-  noRoomError,
-  prepareFolder,
-  tightenFiles,
-} from './lmdb-files.js'
+import { ENGINE, commitError, isCorruption, noRoomError, prepareFolder, tightenFiles } from './lmdb-files.js'
+import { reserve, roomBytes } from './lmdb-room.js'
 import { frameRecord, openRecord } from './record.js'
 import { COUNTERS_KEY, decodeCounters, encodeCounters, encodeQuarantined } from './store-counters.js'
 import type { StoreCounters } from './store-counters.js'
@@ -41,6 +34,8 @@ export interface StoreOptions {
   readonly clock?: { wallMs(): number }
   /** Commits that would grow the live records beyond this are refused with `FW_STORE_FULL`. No limit by default. */
   readonly maxBytes?: number
+  /** What the file is given in advance at each start, so that the store works on when others fill the disk. None by default. */
+  readonly reserveBytes?: number
   /** The store can no longer promise anything: the program should end, its supervisor starts it again. */
   readonly onFatal?: (error: HostError) => void
   /** For tests. */
@@ -75,7 +70,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       prepareFolder(options.dir) === 'in the way' ? 'it is not a folder' : await reasonToSetAside(options.dir)
     if (reason !== undefined) replace(options, reason)
     markOpened(options.dir)
-    return LmdbStore.open(options)
+    return await LmdbStore.open(options)
   } catch (error) {
     if (error instanceof HostError) throw error
     const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
@@ -107,7 +102,7 @@ class LmdbStore implements Store {
   #closed = false
   #failed = false
 
-  static open(options: StoreOptions): LmdbStore {
+  static async open(options: StoreOptions): Promise<LmdbStore> {
     const { dir, tables } = options
     const root = open<Buffer, Uint8Array>({
       path: dir,
@@ -117,7 +112,9 @@ class LmdbStore implements Store {
     })
     try {
       tightenFiles(dir)
-      return new LmdbStore(options, root)
+      const store = new LmdbStore(options, root)
+      if (options.reserveBytes) await reserve(dir, root, options.reserveBytes)
+      return store
     } catch (error) {
       void root.close().catch(() => undefined)
       throw error
@@ -242,7 +239,7 @@ class LmdbStore implements Store {
   #admit(work: Work, first: boolean): HostError | undefined {
     const { dir, maxBytes } = this.#options
     if (first) {
-      this.#group = { sizes: new Map(), counters: { ...this.#counters }, bytes: 0, free: freeBytes(dir) }
+      this.#group = { sizes: new Map(), counters: { ...this.#counters }, bytes: 0, free: this.#room() }
     }
     const { sizes, counters, free } = this.#group
     if (work.kind === 'quarantine') return undefined
@@ -306,6 +303,10 @@ class LmdbStore implements Store {
     counters.quarantined++
     counters.quarantineBytes += kept.length
     void this.#databases.get(QUARANTINE_TABLE)!.put(uint32(counters.quarantined), kept)
+  }
+
+  #room(): number {
+    return roomBytes(this.#options.dir, this.#root)
   }
 
   #sizeOnDisk(table: string, key: Uint8Array): number {

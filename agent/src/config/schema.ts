@@ -57,7 +57,7 @@ export const agentConfigSchema = z.strictObject({
         min_free_disk: sizeAbout(
           { min: '0B', max: '1TiB' },
           '256MiB',
-          'So much of the disk is left to the rest of the machine; at that point the spool counts as full.',
+          'So much of the disk is left to the rest of the machine; at that point the spool counts as full, above the 4 MiB it may always hold.',
         ),
         on_full: about(
           z.enum(['drop_oldest', 'drop_newest', 'block']).default('drop_oldest'),

@@ -33,3 +33,9 @@ export const MAX_GAP_RANGES = 64
 export const FULL_REPORT_MS = 60_000
 /** How often the file beside the identity is brought up to date. */
 export const MARK_SAVE_MS = 600_000
+/**
+ * A disk that others fill must not cost readings while the gateway is there: the spool may always hold so much, in room that its
+ * file was given at its start (four times as much: the engine extends the file although it has unused pages).
+ */
+export const ALWAYS_BYTES = 4 * 1024 * 1024
+export const SPOOL_RESERVE_BYTES = 4 * ALWAYS_BYTES

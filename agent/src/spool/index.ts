@@ -1,5 +1,6 @@
 export { Spool } from './spool.js'
 export type { SpoolCounters, SpoolHandlers, SpoolOptions } from './options.js'
+export { ALWAYS_BYTES, SPOOL_RESERVE_BYTES } from './constants.js'
 export { SPOOL_TABLES, META, TABLE } from './records.js'
 export { markFile, type MarkFile, type MarkKeeper } from './mark.js'
 export type { OnFull, SpoolLimits } from './limits.js'

@@ -13,7 +13,33 @@ export interface SpoolLimits {
   readonly maxAgeMs: number
   /** Bytes of the disk that are left to the rest of the machine. */
   readonly minFreeBytes: number
+  /** What the spool may hold also then. */
+  readonly alwaysBytes: number
   readonly onFull: OnFull
+}
+
+/** How much the store may hold now. */
+export class Allowance {
+  /** The store refused for want of room: nothing more until it takes something. */
+  diskFull = false
+  readonly #limits: SpoolLimits
+  readonly #freeBytes: () => number | undefined
+  /** The limit while the disk has less than `minFreeBytes`. */
+  #tightAt: number | undefined
+
+  constructor(limits: SpoolLimits, freeBytes: () => number | undefined = () => undefined) {
+    this.#limits = limits
+    this.#freeBytes = freeBytes
+  }
+
+  bytes(used: number): number {
+    const { maxBytes, minFreeBytes, alwaysBytes } = this.#limits
+    if (this.diskFull) return Math.min(maxBytes, used)
+    if ((this.#freeBytes() ?? Infinity) >= minFreeBytes) this.#tightAt = undefined
+    // As much as when the disk became short: the growth of each turn must not raise the limit of the next.
+    else this.#tightAt ??= Math.max(used, alwaysBytes)
+    return Math.min(maxBytes, this.#tightAt ?? Infinity)
+  }
 }
 
 const FULL_TEXT: Readonly<Record<OnFull, string>> = {

@@ -23,7 +23,7 @@ import {
 import { Draft } from './draft.js'
 import { Intake, type Pending } from './intake.js'
 import { freezeGap, gapMessage, withRefused } from './gaps.js'
-import { dropAged, dropBatch, dropOldest, FullReport } from './limits.js'
+import { Allowance, dropAged, dropBatch, dropOldest, FullReport } from './limits.js'
 import type { SpoolCounters, SpoolHandlers, SpoolOptions } from './options.js'
 import { OpenBatch, type ClosedBatch } from './open-batch.js'
 import { addRange, type Ranges } from './ranges.js'
@@ -61,7 +61,7 @@ export class Spool {
   #blockedUntil = -Infinity
   #checkedAt = -Infinity
   #savedMarkAt: number
-  #diskFull = false
+  readonly #allowance: Allowance
   #ended = false
 
   static async open(options: SpoolOptions): Promise<Spool> {
@@ -76,6 +76,7 @@ export class Spool {
     this.#shelf = new Shelf(options.store)
     this.#settling = new Settling(this.#shelf)
     this.#fullReport = new FullReport(options.reporter)
+    this.#allowance = new Allowance(options.limits, options.freeBytes)
     this.#streams = new Map(found.streams.map((record) => [record.id, record]))
     this.#mark = found.mark
     this.#counters = found.counters
@@ -305,7 +306,7 @@ export class Spool {
         return
       }
     }
-    this.#diskFull = false
+    this.#allowance.diskFull = false
     this.#intake.unsaid -= unsaid
     if (closing) this.#closeNow = false
     if (this.#mark === mark) this.#markChanged = false
@@ -379,20 +380,15 @@ export class Spool {
   #next(): Pending[] {
     const { store, limits } = this.#options
     if (limits.onFull === 'drop_oldest') return this.#intake.take()
-    const room = this.#limit() - store.bytesUsed()
+    const used = store.bytesUsed()
+    const room = this.#allowance.bytes(used) - used
     return this.#intake.takeFitting(room, limits.onFull === 'block' ? 1 : READINGS_A_TURN)
-  }
-
-  #limit(): number {
-    const { store, limits, freeBytes } = this.#options
-    const tight = this.#diskFull || (freeBytes?.() ?? Infinity) < limits.minFreeBytes
-    return tight ? Math.min(limits.maxBytes, store.bytesUsed()) : limits.maxBytes
   }
 
   /** Whether the draft fits, after dropping what the policy lets go. */
   #makeRoom({ draft, dropped }: TurnWork): boolean {
     const used = this.#options.store.bytesUsed()
-    const limit = this.#limit()
+    const limit = this.#allowance.bytes(used)
     const over = used + draft.grown - limit
     if (over <= 0) return true
     this.#reportFull()
@@ -458,7 +454,7 @@ export class Spool {
       return
     }
     this.#reportFull()
-    if (this.#diskFull || this.#options.limits.onFull === 'drop_newest') {
+    if (this.#allowance.diskFull || this.#options.limits.onFull === 'drop_newest') {
       this.#refuse(taken)
       this.#blockedUntil = this.#now() + RETRY_MS
     } else {
@@ -466,7 +462,7 @@ export class Spool {
       this.#intake.putBack(taken)
       if (this.#options.limits.onFull === 'block') this.#blockedUntil = this.#now() + RETRY_MS
     }
-    this.#diskFull = true
+    this.#allowance.diskFull = true
   }
 
   #keepFresh(batch: ClosedBatch): void {

@@ -87,7 +87,7 @@ void t.test(
     const sent = await floods
     t.ok(
       sent[0] >= 0.9 * SECONDS * DATA_A_SECOND && sent[1] >= 0.9 * SECONDS * HELLOS_A_SECOND,
-      `${sent} sent`,
+      `${sent.join(' and ')} sent`,
     )
     t.ok(answers >= 10, `the gateway's status was asked and answered ${answers} times`)
     const flowed = site.published.length - before.published

@@ -1,9 +1,9 @@
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
 import { until } from '../../support/until.js'
-import { BROKER_PORT, joinAgent, runGateway } from '../support/floor.js'
+import { BROKER_PORT, joinAgent, layFloor, runGateway } from '../support/floor.js'
 import { startMosquitto, subscribe } from '../support/mosquitto.js'
 import { createNet, noNetworks } from '../support/net.js'
 import { here } from '../support/process.js'
@@ -23,16 +23,27 @@ function fill(path: string): void {
   }
 }
 
+async function mountDisk(t: Test, path: string, size: string): Promise<void> {
+  mkdirSync(path, { mode: 0o700 })
+  const { code, stderr } = await here.run('mount', [
+    '-t',
+    'tmpfs',
+    '-o',
+    `size=${size},mode=700`,
+    'tmpfs',
+    path,
+  ])
+  t.equal(code, 0, stderr)
+  t.teardown(() => here.run('umount', ['-l', path]))
+}
+
 void t.test(
   "the gateway's disk is full: readings wait with their agents, a device can still join, and all arrives when there is room",
   { skip: noNetworks(), timeout: 240_000 },
   async (t) => {
     const folder = temporaryFolder(t)
     const disk = join(folder, 'gateway')
-    mkdirSync(disk, { mode: 0o700 })
-    const mounted = await here.run('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=700', 'tmpfs', disk])
-    t.equal(mounted.code, 0, mounted.stderr)
-    t.teardown(() => here.run('umount', ['-l', disk]))
+    await mountDisk(t, disk, '64m')
 
     const net = createNet(t, ['lan'])
     const floor = net.host('gateway', ['lan'])
@@ -87,5 +98,49 @@ void t.test(
     t.equal((await gateway.status<{ hold: string | null }>()).hold, null)
     t.notMatch(program.output(), /Write error/, 'the engine never met the full disk itself')
     for (const one of [pressProgram, ovenProgram, program]) t.equal((await one.stop()).code, 0)
+  },
+)
+
+void t.test(
+  "the agent's disk is full: readings go on, also over ten seconds without the gateway, and nothing is lost",
+  { skip: noNetworks(), timeout: 240_000 },
+  async (t) => {
+    const net = createNet(t, ['lan'])
+    const { gateway, subscription, folder } = await layFloor(t, net.host('gateway', ['lan']), {})
+    const program = await runGateway(gateway)
+    const host = net.host('press', ['lan'])
+    const disk = join(folder, 'press')
+    await mountDisk(t, disk, '128m')
+    const agent = new Agent(
+      host,
+      'press',
+      { folder },
+      { spool: { min_free_disk: '100MiB' }, sources: [counterSource(100)] },
+    )
+    await joinAgent(gateway, agent)
+    const agentProgram = agent.spawn('run')
+    const seen = (): number => readSeen(subscription.messages).length
+    await until(() => seen() > 200, { withinMs: 30_000, what: 'readings before' })
+
+    fill(join(disk, 'filler'))
+    const before = seen()
+    await until(() => seen() > before + 1_000, { withinMs: 60_000, what: '1,000 readings on a full disk' })
+    t.same(missingCounts(readSeen(subscription.messages), 'press'), [])
+    t.equal((await agent.status<AgentState>()).spool.dropped, 0)
+
+    host.unplug('lan')
+    const { spool } = await agent.status<AgentState>()
+    await agent.untilStatus<AgentState>(({ spool: { accepted } }) => accepted > spool.accepted + 1_000, {
+      withinMs: 60_000,
+      what: '1,000 readings on a full disk without a gateway',
+    })
+    host.plug('lan')
+    const accepted = (): Promise<number> =>
+      agent.status<AgentState>().then(({ spool: { accepted, dropped } }) => (t.equal(dropped, 0), accepted))
+    const waited = await accepted()
+    await until(() => seen() >= waited, { withinMs: 90_000, everyMs: 200, what: 'what had to wait' })
+    t.same(missingCounts(readSeen(subscription.messages), 'press'), [])
+    t.notMatch(agentProgram.output(), /Write error/, 'the engine never met the full disk itself')
+    for (const one of [agentProgram, program]) t.equal((await one.stop()).code, 0)
   },
 )

@@ -26,7 +26,7 @@ void t.test(
         timers: systemTimers,
         random: systemRandom,
         reporter,
-        limits: { maxBytes: 2 ** 30, maxAgeMs: 1e9, minFreeBytes: 0, onFull: 'drop_oldest' },
+        limits: { maxBytes: 2 ** 30, maxAgeMs: 1e9, minFreeBytes: 0, alwaysBytes: 0, onFull: 'drop_oldest' },
         batch: { intervalMs: 1_000, maxReadings: 1_000 },
       })
       const stop = async (): Promise<void> => {

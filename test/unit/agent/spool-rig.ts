@@ -84,7 +84,14 @@ export class SpoolRig {
       timers: this.timers,
       random: (n) => new Uint8Array(n).fill(this.#random++),
       reporter: { event: (level, code) => void this.events.push({ level, code }) },
-      limits: { maxBytes: 2 ** 30, maxAgeMs: 1e9, minFreeBytes: 0, onFull: 'drop_oldest', ...limits },
+      limits: {
+        maxBytes: 2 ** 30,
+        maxAgeMs: 1e9,
+        minFreeBytes: 0,
+        alwaysBytes: 0,
+        onFull: 'drop_oldest',
+        ...limits,
+      },
       batch: { intervalMs: intervalMs ?? 1_000, maxReadings: maxReadings ?? 1_000 },
       freeBytes: () => this.freeBytes,
     })

@@ -272,6 +272,20 @@ void t.test('a disk with less than min_free_disk left counts as full', async (t)
   t.ok(rig.spool.counters.bytes <= bytes + 2_000)
 })
 
+void t.test('a disk that others fill costs nothing while little is held', async (t) => {
+  const rig = await openRig({ maxReadings: 10, limits: { minFreeBytes: 1_000_000, alwaysBytes: 20_000 } })
+  rig.freeBytes = 10
+  rig.feed(200)
+  await rig.timers.turn(1_200)
+  t.equal(rig.spool.counters.dropped, 0)
+  for (let i = 0; i < 50; i++) {
+    rig.feed(200)
+    await rig.timers.turn(100)
+  }
+  t.ok(rig.spool.counters.dropped > 0, 'above it the disk counts as full')
+  t.ok(rig.spool.counters.bytes <= 21_000, `${rig.spool.counters.bytes} bytes`)
+})
+
 void t.test(
   'a store that has no room left loses nothing that was promised and says what it dropped',
   async (t) => {

@@ -366,6 +366,28 @@ void t.test(
   },
 )
 
+void t.test(
+  'a store with a reserve works on when others have filled the disk',
+  { skip: canMount ? false : 'needs the right to mount a tmpfs in a namespace of its own' },
+  async (t) => {
+    const place = folder(t)
+    const script = `mount -t tmpfs -o size=160m tmpfs "$1" && exec "$2" --import=tsx "$3" "$1"`
+    const { stdout, stderr } = await promisify(execFile)(
+      'unshare',
+      ['-rm', 'sh', '-c', script, 'sh', place, process.execPath, program('reserve')],
+      { timeout: 60_000 },
+    )
+    t.equal(stderr, '', 'the engine never met the full disk itself')
+    const { fileBytes, rounds, stored, code, freeAtEnd, again } = JSON.parse(stdout) as Record<string, number>
+    t.ok(fileBytes! >= 16 * 2 ** 20)
+    t.equal(rounds, 200, 'twenty times what is free in the file, written and deleted again')
+    t.ok(stored! > 100, `${stored} records of 10 kB fit`)
+    t.equal(code, 'FW_STORE_FULL')
+    t.equal(freeAtEnd, 0)
+    t.equal(again, stored, 'all of them are there after a start on the full disk')
+  },
+)
+
 function newerCounters(at: Buffer): Buffer {
   const value = Buffer.alloc(21)
   value[0] = 2
