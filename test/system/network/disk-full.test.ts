@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
 import { until } from '../../support/until.js'
-import { BROKER_PORT, joinAgent, layFloor, runGateway } from '../support/floor.js'
+import { BROKER_PORT, joinAgent, layFloor, runGateway, startRelay } from '../support/floor.js'
 import { startMosquitto, subscribe } from '../support/mosquitto.js'
 import { createNet, noNetworks } from '../support/net.js'
 import { here } from '../support/process.js'
@@ -142,5 +142,60 @@ void t.test(
     t.same(missingCounts(readSeen(subscription.messages), 'press'), [])
     t.notMatch(agentProgram.output(), /Write error/, 'the engine never met the full disk itself')
     for (const one of [agentProgram, program]) t.equal((await one.stop()).code, 0)
+  },
+)
+
+void t.test(
+  "the relay's disk is full: what it cannot keep waits with the agents, and all arrives when there is room",
+  { skip: noNetworks(), timeout: 240_000 },
+  async (t) => {
+    const net = createNet(t, ['uplink'])
+    const relayFolder = temporaryFolder(t)
+    const disk = join(relayFolder, 'relay')
+    await mountDisk(t, disk, '32m')
+    const relayHost = net.host('relay', ['uplink'])
+    const { relay, program: relayProgram, reach } = await startRelay(t, relayHost, 'uplink', relayFolder)
+    const { gateway, subscription, folder } = await layFloor(t, net.host('gateway', ['uplink']), {
+      lan: { enabled: false },
+      relays: [reach],
+    })
+    let gatewayProgram = await runGateway(gateway)
+    const host = net.host('press', ['uplink'])
+    const agent = new Agent(
+      host,
+      'press',
+      { folder },
+      { lan: { enabled: false }, sources: [counterSource(20)] },
+    )
+    await joinAgent(gateway, agent)
+    const agentProgram = agent.spawn('run')
+    const seen = (): number => readSeen(subscription.messages).length
+    await until(() => seen() > 100, { withinMs: 30_000, what: 'readings before' })
+
+    fill(join(disk, 'filler'))
+    const before = seen()
+    await until(() => seen() > before + 100, {
+      withinMs: 60_000,
+      what: 'readings handed over without a disk',
+    })
+
+    await gatewayProgram.stop()
+    const { spool } = await agent.status<AgentState>()
+    await agent.untilStatus<AgentState>(({ spool: { accepted } }) => accepted > spool.accepted + 100, {
+      withinMs: 60_000,
+      what: '100 readings that nobody can keep but the agent',
+    })
+    rmSync(join(disk, 'filler'))
+    gatewayProgram = await runGateway(gateway)
+    const waited = (await agent.status<AgentState>()).spool.accepted
+    const missing = (): number[] => missingCounts(readSeen(subscription.messages), 'press')
+    await until(() => seen() >= waited && missing().length === 0, {
+      withinMs: 100_000,
+      everyMs: 200,
+      what: 'what had to wait, offered again within 72 s',
+    })
+    await relay.untilStatus<{ ok: boolean }>(({ ok }) => ok, { withinMs: 70_000, what: 'a healthy relay' })
+    t.notMatch(relayProgram.output(), /Write error/, 'the engine never met the full disk itself')
+    for (const one of [agentProgram, gatewayProgram, relayProgram]) t.equal((await one.stop()).code, 0)
   },
 )

@@ -19,8 +19,9 @@ export async function startRelay(
   t: WithTeardown,
   host: Host,
   network: string,
+  folder = memoryFolder(t),
 ): Promise<{ relay: Relay; program: Program; reach: { url: string; token: string } }> {
-  const relay = new Relay(host, { folder: memoryFolder(t) })
+  const relay = new Relay(host, { folder })
   const program = relay.spawn('run', '--listen', `0.0.0.0:${RELAY_PORT}`)
   await relay.untilStatus<{ ok: boolean }>(({ ok }) => ok, { withinMs: 20_000, what: 'the relay runs' })
   const token = readFileSync(join(relay.stateDir, 'access-token'), 'utf8').trim()
