@@ -51,6 +51,8 @@ export function parseConfig<T>(text: string, schema: z.ZodType<T>, name: string)
       prettyErrors: false,
       uniqueKeys: true,
       merge: false,
+      // Not a warning on standard error, which would quote the file, but a problem like any other.
+      stringKeys: true,
     })
     const faults = [...document.errors, ...document.warnings]
     if (faults.length > 0) {
@@ -69,14 +71,19 @@ export function parseConfig<T>(text: string, schema: z.ZodType<T>, name: string)
   }
   const result = schema.safeParse(content ?? {})
   if (result.success) return result.data
-  const problems = result.error.issues.flatMap(flatten).flatMap((issue) => describe(issue, schema))
+  // Each is looked up in the text and in the schema: of many, those that are not shown are only counted.
+  const issues = result.error.issues.flatMap(flatten)
+  const json = configSchemaJson(schema)
+  const looked = issues.slice(0, MAX_CONFIG_PROBLEMS)
+  const problems = looked.flatMap((issue) => describe(issue, json))
   throw invalid(
     name,
-    problems.map((problem) => ({
+    problems.slice(0, MAX_CONFIG_PROBLEMS).map((problem) => ({
       ...problem,
       ...place(document, lines, problem.at),
       path: dotted(problem.at),
     })),
+    issues.length - looked.length + Math.max(0, problems.length - MAX_CONFIG_PROBLEMS),
   )
 }
 
@@ -96,9 +103,9 @@ function flatten(issue: Issue): Issue[] {
   return best.flatMap((inner) => flatten({ ...inner, path: [...issue.path, ...inner.path] }))
 }
 
-function describe(issue: Issue, schema: z.ZodType): { at: Path; text: string }[] {
+function describe(issue: Issue, schema: unknown): { at: Path; text: string }[] {
   if (issue.code === 'unrecognized_keys') {
-    const allowed = keysAt(configSchemaJson(schema), issue.path)
+    const allowed = keysAt(schema, issue.path)
     return issue.keys.map((key) => {
       const near = nearest(key, allowed)
       const hint = near === undefined ? '' : `; did you mean "${near}"?`
@@ -166,11 +173,11 @@ function dotted(path: Path): string {
   return path.map((step) => printable(String(step), 100)).join('.')
 }
 
-function invalid(name: string, problems: readonly ConfigProblem[]): HostError {
+function invalid(name: string, problems: readonly ConfigProblem[], unlooked = 0): HostError {
   const lines = problems.slice(0, MAX_CONFIG_PROBLEMS).map(({ line, column, path, text }) => {
     return `${name}:${line}:${column} ${path === '' ? '' : `${path}: `}${printable(text, 1_000)}`
   })
-  const more = problems.length - lines.length
+  const more = problems.length - lines.length + unlooked
   if (more > 0) lines.push(`and ${more} more`)
   return new HostError('FW_CONFIG_INVALID', lines.join('\n'))
 }

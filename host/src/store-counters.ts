@@ -9,11 +9,13 @@ export interface StoreCounters {
   quarantineBytes: number
 }
 
+const VALUE_BYTES = 1 + 8 + 4 + 8
+
 export const COUNTERS_KEY = Buffer.from('\0counters', 'latin1')
 
 /** Layout version u8 ‖ used f64 ‖ quarantined u32 ‖ quarantine bytes f64, framed as a record. */
 export function encodeCounters({ usedBytes, quarantined, quarantineBytes }: StoreCounters): Buffer {
-  const value = Buffer.alloc(21)
+  const value = Buffer.alloc(VALUE_BYTES)
   value[0] = STORE_VERSION
   value.writeDoubleBE(usedBytes, 1)
   value.writeUInt32BE(quarantined, 9)
@@ -24,13 +26,14 @@ export function encodeCounters({ usedBytes, quarantined, quarantineBytes }: Stor
 /** Undefined when the record is missing or bad: count anew. Throws HostError `FW_STORE_NEWER`. */
 export function decodeCounters(raw: Buffer | undefined, dir: string): StoreCounters | undefined {
   const value = raw && openRecord(COUNTERS_KEY, raw)
-  if (!value) return undefined
+  if (!value || value.length === 0) return undefined
   if (value[0] !== STORE_VERSION) {
     throw new HostError(
       'FW_STORE_NEWER',
       `The store ${dir} was written by a newer release (layout ${value[0]}).`,
     )
   }
+  if (value.length !== VALUE_BYTES) return undefined
   const view = Buffer.from(value)
   return {
     usedBytes: view.readDoubleBE(1),

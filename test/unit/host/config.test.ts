@@ -32,9 +32,9 @@ const schema = z.strictObject({
   sources: z.array(source).default([]),
 })
 
-function problems(text: string): string[] {
+function problems(text: string, against: z.ZodType = schema): string[] {
   try {
-    parseConfig(text, schema, 'agent.yaml')
+    parseConfig(text, against, 'agent.yaml')
     return []
   } catch (error) {
     if ((error as HostError).code !== 'FW_CONFIG_INVALID') throw error
@@ -126,6 +126,24 @@ void t.test('at most fifty problems are listed', (t) => {
   const found = problems(`site: a\n${Array.from({ length: 60 }, (_, i) => `k${i}: 1\n`).join('')}`)
   t.equal(found.length, 51)
   t.equal(found[50], 'and 10 more')
+  t.end()
+})
+
+void t.test('of a thousand wrong entries fifty are listed and the others counted', (t) => {
+  const tags = z.strictObject({ tags: z.array(z.strictObject({})) })
+  const many = problems(`tags: [${'{a: 1}, '.repeat(1_000)}]`, tags)
+  t.equal(many.length, 51)
+  t.equal(many[50], 'and 950 more')
+  t.end()
+})
+
+void t.test('a key that is no text is refused, and nothing is written to standard error', (t) => {
+  const warnings: unknown[] = []
+  const listen = (warning: unknown): void => void warnings.push(warning)
+  process.on('warning', listen)
+  t.teardown(() => process.off('warning', listen))
+  t.match(problems('site: a\n? {secret: 1}\n: 2\n')[0], /^agent\.yaml:2:3 /)
+  t.same(warnings, [])
   t.end()
 })
 

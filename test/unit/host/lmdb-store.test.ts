@@ -272,6 +272,23 @@ void t.test('without its counters a store counts anew', async (t) => {
   t.equal((await reopen()).bytesUsed(), 3 * 14)
 })
 
+void t.test('counters that are cut off, though their checksum holds, are counted anew', async (t) => {
+  const dir = join(folder(t), 'store')
+  const { reopen } = opener(t, dir)
+  const store = await reopen()
+  await store.commit([{ table: 'spool', key: key(1), value: bytes(1) }])
+  await store.close()
+  for (const value of [[], [1], [1, 0, 0, 0]]) {
+    await tamper(dir, (db) => {
+      const at = Buffer.from('\0counters', 'latin1')
+      db('').putSync(at, framed(at, Buffer.from(value)))
+    })
+    const again = await reopen()
+    t.equal(again.bytesUsed(), 14)
+    await again.close()
+  }
+})
+
 void t.test('a folder that cannot be made is an error, not a reason to set anything aside', async (t) => {
   const parent = folder(t)
   writeFileSync(join(parent, 'file'), '')
@@ -391,6 +408,10 @@ void t.test(
 function newerCounters(at: Buffer): Buffer {
   const value = Buffer.alloc(21)
   value[0] = 2
+  return framed(at, value)
+}
+
+function framed(at: Buffer, value: Buffer): Buffer {
   const frame = Buffer.alloc(5 + value.length)
   frame[0] = 1
   frame.writeUInt32BE(crc(Buffer.concat([at, value])), 1)
