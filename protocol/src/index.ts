@@ -17,6 +17,7 @@ export {
   asBool,
   asBytes,
   asFinite,
+  asInteger,
   asText,
   asUint,
   decodeCbor,

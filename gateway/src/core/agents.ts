@@ -13,7 +13,8 @@ import {
 import type { Store } from '@fieldwhisper/host'
 import type { Meta } from './meta.js'
 import type { Path } from './session.js'
-import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
+import type { Ports } from './ports.js'
+import { readRecord, readTable, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 /** waiting: enrolled with --confirm and not yet agreed to by the operator. */
@@ -53,13 +54,10 @@ export class Agents {
   readonly #site: SigningKey
   readonly #meta: Meta
 
-  constructor(store: Store, site: SigningKey, meta: Meta) {
+  constructor(store: Store, site: SigningKey, meta: Meta, ports: Pick<Ports, 'report'>) {
     this.#site = site
     this.#meta = meta
-    for (const { key, value } of store.range(TABLE.agents)) {
-      const agent = decode(new Uint8Array(key), value)
-      this.#byId.set(agent.id, agent)
-    }
+    for (const agent of readTable(store, TABLE.agents, ports, decode)) this.#byId.set(agent.id, agent)
   }
 
   all(): Agent[] {

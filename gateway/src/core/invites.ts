@@ -13,7 +13,8 @@ import {
 import type { Store } from '@fieldwhisper/host'
 import { GatewayError } from '../errors.js'
 import { INVITE_LIFE_MS, MAX_CLOSED_INVITES, MAX_OPEN_INVITES } from './constants.js'
-import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
+import type { Ports } from './ports.js'
+import { readRecord, readTable, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 /**
@@ -40,11 +41,8 @@ export interface InviteRecord {
 export class Invites {
   readonly #byId = new Map<number, InviteRecord>()
 
-  constructor(store: Store) {
-    for (const { key, value } of store.range(TABLE.invites)) {
-      const invite = decode(readU32(key, 0), value)
-      this.#byId.set(invite.id, invite)
-    }
+  constructor(store: Store, ports: Pick<Ports, 'report'>) {
+    for (const invite of readTable(store, TABLE.invites, ports, decode)) this.#byId.set(invite.id, invite)
   }
 
   find(id: number): InviteRecord | undefined {
@@ -121,10 +119,10 @@ export class Invites {
   }
 }
 
-function decode(id: number, value: Uint8Array): InviteRecord {
+function decode(key: Uint8Array, value: Uint8Array): InviteRecord {
   const [, secret, name, replace, confirm, created, state, boundTo] = readRecord(value, 'invite', 8)
   return {
-    id,
+    id: readU32(key, 0),
     secret: new Uint8Array(asBytes(secret, 'secret', 32)),
     name: asText(name, 'name', 1, 64),
     replace: asBool(replace, 'replace'),

@@ -2,6 +2,7 @@ import {
   asArray,
   asBool,
   asFinite,
+  asInteger,
   asUint,
   encodeCbor,
   hex,
@@ -22,7 +23,8 @@ import {
   STREAMS_FORGOTTEN,
 } from './constants.js'
 import { isSettled, settle, touches, unsettled } from './settled.js'
-import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
+import type { Ports } from './ports.js'
+import { readRecord, readTable, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 const AGENT_BYTES = 32
@@ -55,10 +57,13 @@ export type Receipt = 'new' | 'seen' | 'refused'
 export class Ledger {
   readonly #agents = new Map<string, AgentStreams>()
 
-  constructor(store: Store) {
-    for (const { key, value } of store.range(TABLE.ledger)) {
-      const record = decode(new Uint8Array(key.subarray(AGENT_BYTES)), value)
-      const streams = this.#streams(key.subarray(0, AGENT_BYTES))
+  constructor(store: Store, ports: Pick<Ports, 'report'>) {
+    const load = (key: Uint8Array, value: Uint8Array): { agent: Uint8Array; record: StreamRecord } => ({
+      agent: key.subarray(0, AGENT_BYTES),
+      record: decode(key.slice(AGENT_BYTES), value),
+    })
+    for (const { agent, record } of readTable(store, TABLE.ledger, ports, load)) {
+      const streams = this.#streams(agent)
       streams.records.set(hex(record.stream), record)
       if (isIncomplete(record)) streams.incomplete++
     }
@@ -233,14 +238,19 @@ function recordOf({ through, ranges, end, closed, seenRunning }: StreamRecord): 
 
 function decode(stream: Uint8Array, value: Uint8Array): StreamRecord {
   const [, through, ranges, end, closed, seen] = readRecord(value, 'ledger entry', 6)
+  const last = asUint(end, 'end', MAX_END)
+  // Above what is settled and apart, as `settle` keeps them: a number that two ranges hold would be counted twice.
+  let settledTo = asUint(through, 'through', last)
   return {
     stream,
-    through: asUint(through, 'through', MAX_END),
+    through: settledTo,
     ranges: asArray(ranges, 'ranges', 0, MAX_STREAM_RANGES).map((entry) => {
-      const [from, to] = asArray(entry, 'range', 2)
-      return { from: asUint(from, 'from', MAX_END), to: asUint(to, 'to', MAX_END) }
+      const [first, behind] = asArray(entry, 'range', 2)
+      const from = asInteger(first, 'from', settledTo + 1, last)
+      settledTo = asInteger(behind, 'to', from + 1, last)
+      return { from, to: settledTo }
     }),
-    end: asUint(end, 'end', MAX_END),
+    end: last,
     closed: asBool(closed, 'closed'),
     seenRunning: asFinite(seen, 'seen'),
   }

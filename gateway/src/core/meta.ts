@@ -1,4 +1,4 @@
-import { asUint, encodeCbor } from '@fieldwhisper/protocol'
+import { asUint, encodeCbor, ProtocolError } from '@fieldwhisper/protocol'
 import type { Store, Write } from '@fieldwhisper/host'
 import type { Ports } from './ports.js'
 import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
@@ -33,21 +33,22 @@ export class Meta {
   /** Counters that are gone from a site that had them count as a restore: agents come back by *lost*. */
   constructor(store: Store, ports: Pick<Ports, 'report'>) {
     const bytes = store.get(TABLE.meta, KEY)
-    if (!bytes) {
+    const stored = bytes && decode(bytes)
+    if (!stored) {
       const text =
         'the counters of this gateway are gone: it goes on as after a restore; repeat revocations and open invites'
       ports.report('warn', 'FW_GATEWAY_RESTORED', text)
     }
-    const fields = bytes ? readRecord(bytes, 'counters', 8) : [...FRESH, 1]
-    const field = (index: number): number => asUint(fields[index], 'counter', Number.MAX_SAFE_INTEGER)
+    const [, siteRevision, epoch, nextPrekey, nextOneTime, nextCertificate, nextSessionOrder, restores] =
+      stored ?? [...FRESH, 1]
     this.counters = {
-      siteRevision: field(1),
-      epoch: field(2),
-      nextPrekey: field(3),
-      nextOneTime: field(4),
-      nextCertificate: field(5),
-      nextSessionOrder: field(6),
-      restores: field(7),
+      siteRevision: siteRevision!,
+      epoch: epoch!,
+      nextPrekey: nextPrekey!,
+      nextOneTime: nextOneTime!,
+      nextCertificate: nextCertificate!,
+      nextSessionOrder: nextSessionOrder!,
+      restores: restores!,
     }
   }
 
@@ -79,5 +80,15 @@ export class Meta {
   revise(turn: Turn): void {
     this.counters.siteRevision = Math.min(this.counters.siteRevision + 1, MAX_SITE_REVISION)
     this.save(turn)
+  }
+}
+
+/** Undefined where the record does not read: that is as bad as one that is gone. */
+function decode(bytes: Uint8Array): readonly number[] | undefined {
+  try {
+    return readRecord(bytes, 'counters', 8).map((field) => asUint(field, 'counter', Number.MAX_SAFE_INTEGER))
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
   }
 }

@@ -25,8 +25,8 @@ import {
   SIGNED_PREKEY_ROTATION_MS,
 } from './constants.js'
 import type { Meta } from './meta.js'
-import type { GatewayIdentity, OneTimeSecrets } from './ports.js'
-import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
+import type { GatewayIdentity, OneTimeSecrets, Ports } from './ports.js'
+import { readRecord, readTable, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
 
 type Role = PrekeyRecord['role']
@@ -61,13 +61,12 @@ export class Prekeys {
   readonly #siteKey: Uint8Array
   readonly #meta: Meta
 
-  constructor(store: Store, identity: GatewayIdentity, meta: Meta) {
+  constructor(store: Store, identity: GatewayIdentity, meta: Meta, ports: Pick<Ports, 'report'>) {
     this.#identity = identity
     this.#signer = crypto.signingKey(identity.signingSeed)
     this.#siteKey = crypto.signingKey(identity.siteSeed).publicKey
     this.#meta = meta
-    for (const { key, value } of store.range(TABLE.prekeys)) {
-      const prekey = decode(roleOf(key), readU32(key, 1), value)
+    for (const prekey of readTable(store, TABLE.prekeys, ports, decode)) {
       this.#of(prekey.role).set(prekey.number, prekey)
       meta.atLeast(prekey.role === 'signed' ? 'nextPrekey' : 'nextOneTime', prekey.number + 1)
     }
@@ -213,13 +212,13 @@ function roleOf(key: Uint8Array): Role {
   return ROLES[key[0]!] ?? 'one-time'
 }
 
-function decode(role: Role, number: number, value: Uint8Array): Prekey {
+function decode(key: Uint8Array, value: Uint8Array): Prekey {
   const [, record, prekeySecret, kemSeed, doorbellSeed, created] = readRecord(value, 'prekey', 6)
   const bytes = new Uint8Array(asBytes(record, 'record', 1, 4096))
   const seed = doorbellSeed === null ? undefined : new Uint8Array(asBytes(doorbellSeed, 'doorbell seed', 32))
   return {
-    role,
-    number,
+    role: roleOf(key),
+    number: readU32(key, 1),
     record: bytes,
     secrets: {
       prekeySecret: new Uint8Array(asBytes(prekeySecret, 'prekey', 32)),

@@ -1,5 +1,7 @@
-import { asArray, asUint, decodeCbor, type CborValue } from '@fieldwhisper/protocol'
+import type { Store } from '@fieldwhisper/host'
+import { asArray, asUint, decodeCbor, ProtocolError, type CborValue } from '@fieldwhisper/protocol'
 import { GatewayError } from '../errors.js'
+import type { Ports } from './ports.js'
 
 /** Tables of the gateway's own store; the bridge has its own beside them. */
 export const TABLE = {
@@ -32,4 +34,28 @@ export function readRecord(value: Uint8Array, what: string, items: number): read
     )
   }
   return asArray(record, what, items)
+}
+
+/**
+ * What a table holds. A record that does not read is left out and said: its checksum was right, so a program wrote it wrongly,
+ * and one such record must not keep the gateway from starting. Throws GatewayError `FW_STATE_NEWER`.
+ */
+export function* readTable<T>(
+  store: Store,
+  table: string,
+  ports: Pick<Ports, 'report'>,
+  decode: (key: Uint8Array, value: Uint8Array) => T,
+): Generator<T> {
+  for (const { key, value } of store.range(table)) {
+    let record: T
+    try {
+      record = decode(new Uint8Array(key), value)
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const text = 'a stored record does not read and is left out; what it said is as if it had never been'
+      ports.report('error', 'FW_STATE_RECORD_CORRUPT', text, { table, reason: error.message })
+      continue
+    }
+    yield record
+  }
 }

@@ -14,6 +14,7 @@ import { Turn } from '../../../gateway/src/core/turn.js'
  * The small parts of the core against simple models of them.
  */
 
+const silent = { report: () => undefined }
 const AGENT = new Uint8Array(32).fill(1)
 
 function streamName(start: number): Uint8Array {
@@ -102,7 +103,7 @@ void t.test('a ledger knows what sets of numbers know, over any steps and restar
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const store = createMemoryStore({ tables: CORE_TABLES })
-      let ledger = new Ledger(store)
+      let ledger = new Ledger(store, silent)
       const models = new Map<number, Model>()
       const model = (name: number): Model => {
         const known = models.get(name) ?? new Model()
@@ -141,7 +142,7 @@ void t.test('a ledger knows what sets of numbers know, over any steps and restar
             break
           }
           case 'restart':
-            ledger = new Ledger(store)
+            ledger = new Ledger(store, silent)
         }
         if (turn.size > 0) await store.commit(turn.writes)
         for (const [name, known] of models) {
@@ -159,7 +160,7 @@ void t.test('a ledger knows what sets of numbers know, over any steps and restar
 })
 
 void t.test('one agent never sees the numbers of another', (t) => {
-  const ledger = new Ledger(createMemoryStore({ tables: CORE_TABLES }))
+  const ledger = new Ledger(createMemoryStore({ tables: CORE_TABLES }), silent)
   const turn = new Turn(0, 0)
   ledger.receive(turn, AGENT, streamName(1), 0)
   const other = new Uint8Array(32).fill(2)
@@ -173,7 +174,7 @@ void t.test(
   'complete streams that ended are forgotten after 90 days, those with something missing never',
   async (t) => {
     const store = createMemoryStore({ tables: CORE_TABLES })
-    const ledger = new Ledger(store)
+    const ledger = new Ledger(store, silent)
     const turn = new Turn(0, 0)
     ledger.receive(turn, AGENT, streamName(1), 0)
     ledger.declare(turn, AGENT, { stream: streamName(1), floor: 0, end: 1, closed: true })

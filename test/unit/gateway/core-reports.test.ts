@@ -1,4 +1,4 @@
-import { crypto, parseRecord, signRecord } from '@fieldwhisper/protocol'
+import { crypto, encodeCbor, parseRecord, signRecord } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { ScriptedAgent, type AgentSession } from '../../support/scripted-agent.js'
 import { CoreHarness, testIdentity } from './core-harness.js'
@@ -160,4 +160,54 @@ void t.test('a stored session that does not read is left out and the gateway sta
   t.equal(reported(gateway, 'FW_SESSION_CORRUPT'), 1)
   t.equal(gateway.core.sessions.size, 0)
   t.ok(gateway.core.agents.named('pump-7'), 'its agent is still known')
+})
+
+for (const table of ['agents', 'invites', 'prekeys', 'ledger']) {
+  void t.test(
+    `a record of ${table} that does not read is left out and said, and the gateway starts`,
+    async (t) => {
+      const { gateway } = await joined()
+      const [stored] = [...gateway.store.range(table)]
+      await gateway.store.commit([{ table, key: stored!.key, value: Uint8Array.of(0x81, 0x01) }])
+      gateway.restart()
+      await gateway.tick(0)
+      t.equal(reported(gateway, 'FW_STATE_RECORD_CORRUPT'), 1)
+      t.match(gateway.events.find(({ code }) => code === 'FW_STATE_RECORD_CORRUPT')?.fields, { table })
+    },
+  )
+}
+
+void t.test('counters that do not read are as good as gone', async (t) => {
+  const { gateway } = await joined()
+  const [stored] = [...gateway.store.range('meta')]
+  await gateway.store.commit([{ table: 'meta', key: stored!.key, value: Uint8Array.of(0x81, 0x01) }])
+  gateway.restart()
+  await gateway.tick(0)
+  t.ok(gateway.core.meta.counters.restores > 0)
+})
+
+void t.test('what arrived of a stream is not believed where its numbers contradict each other', async (t) => {
+  const { gateway } = await joined()
+  for (const [through, ranges, end] of [
+    [5, [[3, 9]], 30],
+    [5, [[9, 9]], 30],
+    [
+      5,
+      [
+        [12, 20],
+        [7, 9],
+      ],
+      30,
+    ],
+    [5, [[7, 31]], 30],
+    [31, [], 30],
+  ] as const) {
+    const key = new Uint8Array(44).fill(7)
+    await gateway.store.commit([
+      { table: 'ledger', key, value: encodeCbor([1, through, ranges, end, false, 0]) },
+    ])
+    const before = reported(gateway, 'FW_STATE_RECORD_CORRUPT')
+    gateway.restart()
+    t.equal(reported(gateway, 'FW_STATE_RECORD_CORRUPT'), before + 1)
+  }
 })
