@@ -16,6 +16,7 @@ import { RECORD_VERSION, SEQUENCE_BYTES, TIME_BYTES } from '../constants.js'
 const STRANGER = 1
 const HELLO = 2
 const HEAD_BYTES = 2
+const MAX_SEQUENCE = 2 ** (8 * SEQUENCE_BYTES - 1)
 
 export interface MailboxRecord {
   /** Made by a client without the access token. */
@@ -81,10 +82,13 @@ export function encodeHeld({ stranger, hello, sequence, size }: HeldRecord): Uin
 export function decodeHeld(bytes: Uint8Array): HeldRecord | undefined {
   const value = view(bytes, HEAD_BYTES + SEQUENCE_BYTES + 4)
   if (!value || value.length !== HEAD_BYTES + SEQUENCE_BYTES + 4) return undefined
+  const sequence = value.readUIntBE(HEAD_BYTES, SEQUENCE_BYTES)
+  // No relay lives to count so far, and the next packet of that mailbox has to have a number too.
+  if (sequence > MAX_SEQUENCE) return undefined
   return {
     stranger: (value[1]! & STRANGER) !== 0,
     hello: (value[1]! & HELLO) !== 0,
-    sequence: value.readUIntBE(HEAD_BYTES, SEQUENCE_BYTES),
+    sequence,
     size: value.readUInt32BE(HEAD_BYTES + SEQUENCE_BYTES),
   }
 }
