@@ -14,13 +14,20 @@ import {
   MAX_BATCH_BYTES,
   MAX_BATCH_READINGS,
   MAX_MONO_MS,
+  MAX_READING_BYTES,
   MAX_READING_NAME_BYTES,
   MAX_UNIT_BYTES,
   MAX_WALL_MS,
   MIN_WALL_MS,
 } from '../constants.js'
 import { malformed, ProtocolError } from '../errors.js'
-import type { ClockQuality, Reading, ReadingQuality, ReadingValue } from './reading.js'
+import {
+  readingBytes,
+  type ClockQuality,
+  type Reading,
+  type ReadingQuality,
+  type ReadingValue,
+} from './reading.js'
 
 /** Readings of one machine boot that are sealed together. */
 export interface Batch {
@@ -109,15 +116,19 @@ export function decodeBatch(bytes: Uint8Array): Batch {
     asInteger(monoMs, 'monotonic time', 0, MAX_MONO_MS)
     const wallMs = monoMs + clock.offset
     asInteger(wallMs, 'wall time', MIN_WALL_MS - CLOCK_TOLERANCE_MS, MAX_WALL_MS + CLOCK_TOLERANCE_MS)
-    readings.push({
+    const reading: Reading = {
       name: column.name,
       ...(column.unit && { unit: column.unit }),
       value: readingValue(cells[at + 2]),
       quality: pick(QUALITIES, cells[at + 3], 'quality'),
       monoMs,
-      wallMs,
+      wallMs: Math.min(Math.max(wallMs, MIN_WALL_MS), MAX_WALL_MS),
       clock: clock.quality,
-    })
+    }
+    if (typeof reading.value === 'object' || typeof reading.value === 'string') {
+      if (readingBytes(reading) > MAX_READING_BYTES) throw malformed('a reading is too large')
+    }
+    readings.push(reading)
   }
   return { bootId: asBytes(body[1], 'boot id', BOOT_ID_BYTES), readings }
 }

@@ -250,3 +250,18 @@ void t.test('a batch cut off at any byte is refused, and any altered byte is rea
   )
   t.end()
 })
+
+void t.test('what an agent seals in a batch is held to the limits of checkReading too', (t) => {
+  const batch = (offset: number, value: string | number): Uint8Array =>
+    encodeCbor([1, bootId, [['x', '']], [[0, offset, 0]], 0, [0, 0, value, 0]])
+  const room = MAX_READING_BYTES - 32 - 1 - 5
+  checkReading(decodeBatch(batch(0, 'y'.repeat(room))).readings[0]!)
+  t.throws(() => decodeBatch(batch(0, 'y'.repeat(room + 1))), refusal('FW_MALFORMED'))
+  for (const limit of [-62_135_596_800_000, 253_402_300_799_000]) {
+    // One millisecond beyond is rounding, which encodeBatch may have done; two are not.
+    const [reading] = decodeBatch(batch(limit + Math.sign(limit), 1)).readings
+    t.equal(reading?.wallMs, limit)
+    t.throws(() => decodeBatch(batch(limit + 2 * Math.sign(limit), 1)), refusal('FW_MALFORMED'))
+  }
+  t.end()
+})
