@@ -3,9 +3,10 @@ import { check } from '../../fuzz/engine/check.js'
 import { load } from '../../fuzz/engine/files.js'
 import { fuzz } from '../../fuzz/engine/fuzzer.js'
 import { targets } from '../../fuzz/targets/index.js'
-import { files } from '../../support/repository.js'
+import { files, read } from '../../support/repository.js'
 
 const SEED = 1
+const page = read('docs/fuzzing.md')
 const MAX_CORPUS_BYTES = 500_000
 
 for (const [name, make] of Object.entries(targets)) {
@@ -14,6 +15,7 @@ for (const [name, make] of Object.entries(targets)) {
     async (t) => {
       const target = await make()
       t.equal(target.name, name)
+      t.ok(page.includes(`| \`${name}\` | ${target.contract} |`), 'docs/fuzzing.md states the same contract')
       for (const { name: file, input } of load('found', name)) {
         await t.resolves(check(target, input), `found input ${file}`)
       }
