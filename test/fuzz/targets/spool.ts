@@ -84,7 +84,7 @@ export const spoolStart: Target = {
         timers: { after: (_ms, task) => (tasks.push(task), () => undefined) },
         random: (n) => new Uint8Array(n).fill(2),
         reporter: { event: () => undefined },
-        limits: { maxBytes: 2 ** 30, maxAgeMs: 1e9, minFreeBytes: 0, onFull: 'drop_oldest' },
+        limits: { maxBytes: 2 ** 30, maxAgeMs: 1e9, minFreeBytes: 0, alwaysBytes: 0, onFull: 'drop_oldest' },
         batch: { intervalMs: 1_000, maxReadings: 1_000 },
       })
     } catch (error) {
