@@ -4,6 +4,7 @@ import {
   openStore,
   systemClock,
   systemRandom,
+  type ControlHandler,
   type ProgramReporter,
 } from '@fieldwhisper/host'
 import type { Lan } from '@fieldwhisper/mesh'
@@ -11,6 +12,7 @@ import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@
 import type { AgentConfig } from './config/schema.js'
 import { Engine } from './engine.js'
 import { Intake } from './intake.js'
+import { spoolHandlers, type AgentNews } from './look/source.js'
 import { agentLan } from './paths/lan.js'
 import { AgentRelays } from './paths/relays.js'
 import { createSources } from './sources/create.js'
@@ -25,6 +27,7 @@ import {
   SPOOL_TABLES,
   TABLE,
 } from './spool/index.js'
+import { SpoolView } from './spool/view.js'
 import { StateFolder } from './state/folder.js'
 import { agentStatus, type AgentStatus } from './status.js'
 import { VERSION } from './version.js'
@@ -54,6 +57,7 @@ export class Agent {
   readonly #clock: ReturnType<typeof systemClock>
   readonly #closing: (() => Promise<void> | void)[] = []
   #spool: Spool | undefined
+  #view: SpoolView | undefined
   #intake: Intake | undefined
   #sources: readonly Source[] = []
   #engine: Engine | undefined
@@ -100,6 +104,15 @@ export class Agent {
     })
   }
 
+  /** What it answers on its control socket. */
+  controls(): Record<string, ControlHandler> {
+    const news = (): AgentNews => {
+      const { name, joined, inFlight, heardAgoMs } = this.status()
+      return { name, joined, inFlight, heardAgoMs: heardAgoMs ?? null }
+    }
+    return { status: () => this.status(), ...spoolHandlers(() => this.#view, news) }
+  }
+
   async #openSpool(): Promise<void> {
     const { config, reporter, onFatal } = this.#options
     const dir = this.#folder.file('spool')
@@ -140,6 +153,7 @@ export class Agent {
       freeBytes: () => freeBytes(dir),
     })
     this.#spool = opened
+    this.#view = new SpoolView(store)
     this.#intake = new Intake(opened, clock, reporter)
     this.#closing.push(() => opened.close())
   }

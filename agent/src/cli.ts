@@ -20,6 +20,7 @@ import type { AgentConfig } from './config/schema.js'
 import { REFUSED_TEXT } from './core/index.js'
 import { AgentError } from './errors.js'
 import { joinProgress, prepareJoin } from './join.js'
+import { SPOOL_ACTIONS, spoolCommand } from './look/command.js'
 import { statusText } from './screens.js'
 import { StateFolder } from './state/folder.js'
 import type { AgentStatus } from './status.js'
@@ -78,6 +79,26 @@ const program: CliProgram = {
       example: 'fieldwhisper-agent status --json',
       options: { state, config, json: { type: 'boolean', summary: 'one JSON object' } },
       run: status,
+    },
+    spool: {
+      summary:
+        'looks at the readings that wait on this machine, whether the agent runs or not; changes nothing',
+      example: 'fieldwhisper-agent spool stats',
+      positionals: ['ACTION', '[FILE]'],
+      actions: SPOOL_ACTIONS,
+      options: {
+        state,
+        config,
+        json: { type: 'boolean', summary: 'JSON instead of a table (stats, peek)' },
+        count: { type: 'string', value: 'N', summary: 'so many readings (peek), 1 to 1000', default: '10' },
+        format: {
+          type: 'string',
+          value: 'FORMAT',
+          summary: 'senml (SenML JSON, RFC 8428) or csv (export)',
+          default: 'senml',
+        },
+      },
+      run: spool,
     },
     leave: {
       summary: 'ends the membership of this device: keys and session are removed, readings stay in the spool',
@@ -179,6 +200,11 @@ async function status(input: CliInput): Promise<number> {
   return found?.ok === true ? 0 : 1
 }
 
+function spool(input: CliInput): Promise<number> {
+  const { stateDir, config, reporter } = placeOf(input)
+  return spoolCommand(input, { stateDir, name: config.name, reporter })
+}
+
 async function leave(input: CliInput): Promise<number> {
   const { stateDir, reporter } = placeOf(input)
   if (!existsSync(stateDir)) {
@@ -213,7 +239,7 @@ async function withAgent(
   // Loaded here: help and status need nothing of it.
   const { Agent } = await import('./app.js')
   const agent = new Agent({ stateDir, config, reporter, sources, onFatal: () => failed.abort() })
-  const control = await serveControl(stateDir, { status: () => agent.status() }, reporter)
+  const control = await serveControl(stateDir, agent.controls(), reporter)
   try {
     await agent.start()
     const code = await use(agent, failed.signal)

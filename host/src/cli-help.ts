@@ -31,6 +31,9 @@ export function commandHelp(program: CliProgram, name: string, command: CliComma
     '',
     `Usage: ${usage.join(' ')}`,
     '',
+    ...(command.actions
+      ? [`${command.positionals?.[0] ?? ''}:`, ...table(Object.entries(command.actions)), '']
+      : []),
     ...(rows.length > 0 ? ['Options:', ...table(rows), ''] : []),
     'Example:',
     `  ${command.example}`,

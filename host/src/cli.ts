@@ -28,6 +28,8 @@ export interface CliCommand {
   readonly options?: Readonly<Record<string, CliOption>>
   /** Names of the arguments without a dash: `NAME` must be there, `[NAME]` may be, `NAME...` takes the rest. */
   readonly positionals?: readonly string[]
+  /** The words that the first argument may be, each with what it does; another one is used wrongly. */
+  readonly actions?: Readonly<Record<string, string>>
   /** Returns the exit code (0 done, 1 not), 0 when it returns nothing. */
   readonly run: (input: CliInput) => Promise<number | void> | number | void
 }
@@ -46,7 +48,7 @@ export interface CliSurroundings {
 }
 
 /** Used wrongly; the message says how it is used rightly. Exit code 2. */
-class UsageError extends Error {}
+export class UsageError extends Error {}
 
 /**
  * Runs one command of a program and resolves to its exit code: 0 done, 1 failed or not healthy, 2 used wrongly. Errors
@@ -130,6 +132,7 @@ function readInput(command: CliCommand, args: string[]): Omit<CliInput, 'signal'
   }
   const positionals = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   checkPositionals(command.positionals ?? [], positionals)
+  if (command.actions) checkAction(Object.keys(command.actions), positionals[0]!)
   return { options, positionals }
 }
 
@@ -171,6 +174,11 @@ function checkPositionals(specs: readonly string[], found: readonly string[]): v
   const open = specs.some((spec) => spec.replace(/\]$/, '').endsWith('...'))
   const extra = open ? undefined : found[specs.length]
   if (extra !== undefined) throw new UsageError(`The argument "${printable(extra, 64)}" is one too many.`)
+}
+
+function checkAction(known: readonly string[], action: string): void {
+  if (known.includes(action)) return
+  throw new UsageError(`"${printable(action, 64)}" is none of ${known.join(', ')}.${hint(action, known)}`)
 }
 
 function hint(word: string, known: readonly string[], prefix = ''): string {

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { open } from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
@@ -38,6 +40,8 @@ export interface StoreOptions {
   readonly reserveBytes?: number
   /** The store can no longer promise anything: the program should end, its supervisor starts it again. */
   readonly onFatal?: (error: HostError) => void
+  /** Only to look: nothing in the folder changes, what is damaged is refused instead of set aside. */
+  readonly readOnly?: boolean
   /** For tests. */
   readonly timing?: NonNullable<CommitQueueOptions<unknown>['timing']>
 }
@@ -60,12 +64,13 @@ interface FramedWrite {
  * What cannot be opened is renamed `<dir>.corrupt-<time>`, reported (`FW_STORE_SET_ASIDE`) and replaced by an empty one.
  *
  * Throws HostError `FW_STORE_OPEN_FAILED` (permissions, no room for an empty store), `FW_STORE_NEWER` (written by a newer
- * release; left unchanged), `FW_STORE_MISUSED` (table names). `commit` rejects with `FW_STORE_FULL` (nothing written,
+ * release; left unchanged), `FW_STORE_MISUSED` (table names), with `readOnly` also `FW_STORE_DAMAGED`. `commit` rejects with `FW_STORE_FULL` (nothing written,
  * try again with room), `FW_STORE_FAILED` (fatal, also given to `onFatal`), `FW_STORE_CLOSED`, `FW_STORE_MISUSED`.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   tableSet(options.tables)
   try {
+    if (options.readOnly) return await openToLook(options)
     const reason =
       prepareFolder(options.dir) === 'in the way' ? 'it is not a folder' : await reasonToSetAside(options.dir)
     if (reason !== undefined) replace(options, reason)
@@ -76,6 +81,19 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
     throw new HostError('FW_STORE_OPEN_FAILED', text, { cause: error })
   }
+}
+
+async function openToLook(options: StoreOptions): Promise<Store> {
+  const { dir } = options
+  if (!existsSync(join(dir, 'data.mdb'))) {
+    throw new HostError('FW_STORE_OPEN_FAILED', `There is no store in ${dir}.`)
+  }
+  const reason = await reasonToSetAside(dir)
+  if (reason !== undefined) {
+    const text = `The store ${dir} is damaged (${reason}). It was left as it is; the program that owns it sets it aside when it starts.`
+    throw new HostError('FW_STORE_DAMAGED', text)
+  }
+  return LmdbStore.open(options)
 }
 
 function replace({ dir, reporter, clock }: StoreOptions, reason: string): void {
@@ -103,17 +121,18 @@ class LmdbStore implements Store {
   #failed = false
 
   static async open(options: StoreOptions): Promise<LmdbStore> {
-    const { dir, tables } = options
+    const { dir, tables, readOnly = false } = options
     const root = open<Buffer, Uint8Array>({
       path: dir,
       noSubdir: false,
       maxDbs: tables.length + 4,
       ...ENGINE,
+      readOnly,
     })
     try {
-      tightenFiles(dir)
+      if (!readOnly) tightenFiles(dir)
       const store = new LmdbStore(options, root)
-      if (options.reserveBytes) await reserve(dir, root, options.reserveBytes)
+      if (options.reserveBytes && !readOnly) await reserve(dir, root, options.reserveBytes)
       return store
     } catch (error) {
       void root.close().catch(() => undefined)
@@ -126,12 +145,10 @@ class LmdbStore implements Store {
     this.#root = root
     this.#tables = tableSet(options.tables)
     const counters = decodeCounters(root.getBinary(COUNTERS_KEY), options.dir)
-    for (const name of [...this.#tables, QUARANTINE_TABLE]) {
-      this.#databases.set(name, root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }))
-    }
+    for (const name of [...this.#tables, QUARANTINE_TABLE]) this.#openTable(root, name)
     this.#counters = counters ?? this.#countAll()
     this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0, free: 0 }
-    this.#lasting = setTimeout(() => markLasting(options.dir), STORE_LASTING_MS).unref()
+    this.#lasting = setTimeout(() => this.#serves(), STORE_LASTING_MS).unref()
     this.#queue = new CommitQueue<Work>({
       admit: (work, first) => this.#admit(work, first),
       write: (group) => this.#write(group),
@@ -142,6 +159,17 @@ class LmdbStore implements Store {
       onFatal: (error) => this.#fatal(error),
       ...(options.timing && { timing: options.timing }),
     })
+  }
+
+  #openTable(root: RootDatabase<Buffer, Uint8Array>, name: string): void {
+    // Of a store that may only be read the engine makes no table; it returns nothing then.
+    const database = root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }) as Binary | undefined
+    if (database) this.#databases.set(name, database)
+    else throw new HostError('FW_STORE_OPEN_FAILED', `The store ${this.#options.dir} has no table ${name}.`)
+  }
+
+  #serves(): void {
+    if (!this.#options.readOnly) markLasting(this.#options.dir)
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
@@ -175,6 +203,7 @@ class LmdbStore implements Store {
 
   commit(writes: readonly Write[]): Promise<void> {
     try {
+      if (this.#options.readOnly) throw new HostError('FW_STORE_MISUSED', 'This store was opened to be read.')
       checkWrites(this.#tables, writes)
     } catch (error) {
       return Promise.reject(asError(error))
@@ -199,7 +228,7 @@ class LmdbStore implements Store {
     this.#closed = true
     clearTimeout(this.#lasting)
     await this.#root.close()
-    if (!this.#failed) markClosed(this.#options.dir)
+    if (!this.#failed && !this.#options.readOnly) markClosed(this.#options.dir)
   }
 
   #read<T>(table: string, action: (database: Binary) => T): T {
@@ -229,6 +258,7 @@ class LmdbStore implements Store {
     const text = 'A stored record failed its check; it was set aside and counts as absent.'
     const { reporter, dir } = this.#options
     reporter.event('error', 'FW_STORE_RECORD_CORRUPT', text, { store: dir, table, bytes: raw.length })
+    if (this.#options.readOnly) return
     const item: Work = { kind: 'quarantine', table, key: Uint8Array.from(key), raw }
     this.#queue.push({ item, size: raw.length, count: 2 }).then(
       () => this.#badKeys.delete(id),
@@ -336,7 +366,7 @@ class LmdbStore implements Store {
     if (this.#failed) return
     this.#failed = true
     const { dir, reporter, onFatal } = this.#options
-    if (isCorruption(error.cause)) markDamaged(dir)
+    if (isCorruption(error.cause) && !this.#options.readOnly) markDamaged(dir)
     reporter.event('error', 'FW_STORE_FAILED', error.message, { store: dir })
     onFatal?.(error)
   }

@@ -39,3 +39,8 @@ export const MARK_SAVE_MS = 600_000
  */
 export const ALWAYS_BYTES = 4 * 1024 * 1024
 export const SPOOL_RESERVE_BYTES = 4 * ALWAYS_BYTES
+/** A page of readings for the operator: with 6 bytes of JSON for a byte it still fits one answer of the control socket. */
+export const MAX_PAGE_READINGS = 5_000
+export const MAX_PAGE_BYTES = 256 * 1024
+/** Batches counted in one go, a few milliseconds. */
+export const STATS_A_TURN = 1_000

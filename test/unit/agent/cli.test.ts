@@ -56,7 +56,7 @@ function place(t: { teardown(handler: () => void): void }): { state: string; con
 }
 
 void t.test('every command has help with an example', async (t) => {
-  for (const command of ['join', 'run', 'status', 'leave']) {
+  for (const command of ['join', 'run', 'status', 'spool', 'leave']) {
     const { code, out } = await run(command, '--help')
     t.equal(code, 0)
     t.match(out, `fieldwhisper-agent ${command}`)

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { HostError, runProgram } from '@fieldwhisper/host'
+import { HostError, runProgram, UsageError } from '@fieldwhisper/host'
 import type { CliInput, CliProgram } from '@fieldwhisper/host'
 
 const seen: CliInput[] = []
@@ -34,6 +34,16 @@ const program: CliProgram = {
       summary: 'fail',
       example: 'fieldwhisper-agent fail',
       run: () => Promise.reject(new HostError('FW_STATE_IN_USE', 'Another process runs.\u001b[31m')),
+    },
+    spool: {
+      summary: 'look',
+      example: 'fieldwhisper-agent spool stats',
+      positionals: ['ACTION'],
+      actions: { stats: 'how much there is', peek: 'what is next' },
+      run: (input) => {
+        if (input.positionals[0] === 'peek') throw new UsageError('peek needs a spool.')
+        seen.push(input)
+      },
     },
     break: {
       summary: 'break',
@@ -103,6 +113,23 @@ void t.test('an error is one line with its code and no stack', async (t) => {
     err: 'error FW_STATE_IN_USE: Another process runs.\\u001b[31m\n',
   })
   t.strictSame(await run('break'), { code: 1, out: '', err: 'error FW_INTERNAL: x is not a function\n' })
+})
+
+void t.test('the first argument of a command with actions is one of them; its help says which', async (t) => {
+  seen.length = 0
+  const wrong = await run('spool', 'stast')
+  t.equal(wrong.code, 2)
+  t.match(wrong.err, /error FW_USAGE: "stast" is none of stats, peek\. Did you mean "stats"\?/)
+  t.equal((await run('spool')).code, 2)
+  t.equal((await run('spool', 'stats')).code, 0)
+  t.same(seen[0]?.positionals, ['stats'])
+  t.match((await run('spool', '--help')).out, /ACTION:\n  stats  how much there is\n  peek   what is next\n/)
+})
+
+void t.test('a command may find that it is used wrongly', async (t) => {
+  const { code, err } = await run('spool', 'peek')
+  t.equal(code, 2)
+  t.match(err, 'error FW_USAGE: peek needs a spool.\nSee: fieldwhisper-agent spool --help')
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

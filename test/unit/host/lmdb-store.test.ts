@@ -430,3 +430,41 @@ function crc(data: Uint8Array): number {
 }
 
 export type { HostError }
+
+void t.test('a store that is only looked at stays as it is, also where a record in it is bad', async (t) => {
+  const dir = join(folder(t), 'store')
+  const { reopen, reporter } = opener(t, dir)
+  const store = await reopen()
+  await store.commit([1, 2].map((n) => ({ table: 'spool', key: key(n), value: Buffer.from('value') })))
+  await store.close()
+  await tamper(dir, (db) => void db('spool').putSync(Buffer.from(key(2)), Buffer.from('garbled')))
+  const files = (): string[] =>
+    readdirSync(dir)
+      .filter((name) => name !== 'lock.mdb')
+      .map((name) => `${name} ${statSync(join(dir, name)).size} ${statSync(join(dir, name)).mtimeMs}`)
+  const before = files()
+  const look = await reopen({ readOnly: true })
+  t.same(
+    [...look.range('spool')].map(({ value }) => Buffer.from(value).toString()),
+    ['value'],
+  )
+  t.strictSame(reporter.codes(), ['FW_STORE_RECORD_CORRUPT'])
+  const write = look.commit([{ table: 'spool', key: key(3), value: bytes(7) }])
+  await t.rejects(write, { code: 'FW_STORE_MISUSED' })
+  await look.close()
+  t.same(files(), before)
+})
+
+void t.test('looking makes no store and no table, and sets nothing aside', async (t) => {
+  const dir = join(folder(t), 'store')
+  const { reopen, reporter } = opener(t, dir)
+  await t.rejects(reopen({ readOnly: true }), { code: 'FW_STORE_OPEN_FAILED' })
+  t.notOk(existsSync(dir))
+  await (await reopen()).close()
+  const unknown = reopen({ readOnly: true, tables: [...TABLES, 'later'] })
+  await t.rejects(unknown, { code: 'FW_STORE_OPEN_FAILED', message: /no table later/ })
+  truncateSync(join(dir, 'data.mdb'), 5_000)
+  await t.rejects(reopen({ readOnly: true }), { code: 'FW_STORE_DAMAGED' })
+  t.strictSame(reporter.codes(), [])
+  t.equal(statSync(join(dir, 'data.mdb')).size, 5_000)
+})

@@ -4,7 +4,7 @@ import { exists, ladder, manifest, root } from '../../support/repository.js'
 
 /** The commands of each program; a new one is added here with its help. */
 const commands: Readonly<Record<string, readonly string[]>> = {
-  'fieldwhisper-agent': ['join', 'run', 'status', 'leave'],
+  'fieldwhisper-agent': ['join', 'run', 'status', 'spool', 'leave'],
   'fieldwhisper-gateway': ['init', 'enroll', 'agents', 'revoke', 'rename', 'relays', 'run', 'status'],
   'fieldwhisper-relay': ['run', 'status'],
 }
