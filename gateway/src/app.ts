@@ -5,6 +5,7 @@ import {
   systemClock,
   systemRandom,
   type ProgramReporter,
+  type ReportedEvent,
   type RunningTime,
   type Store,
 } from '@fieldwhisper/host'
@@ -29,6 +30,7 @@ import { GatewayCore } from './core/gateway-core.js'
 import type { GatewayIdentity, Ports } from './core/ports.js'
 import { CORE_TABLES } from './core/tables.js'
 import { ownRelayInfo, startEmbeddedRelay, toldRelayInfos } from './embedded-relay.js'
+import { EventList, EVENTS_TABLE } from './event-list.js'
 import { HandshakeWorker } from './handshake/worker-pool.js'
 import { STORE_FOLDER } from './identity-file.js'
 import { loadRelayList, mergeRelays } from './relay-list.js'
@@ -40,6 +42,14 @@ const TICK_MS = 50
 /** Packets waiting unopened beyond this stop the reading from links; the core drops above 64 MiB. */
 const PAUSE_BYTES = 32 * 1024 * 1024
 const RUNNING_TABLE = 'running'
+export const GATEWAY_TABLES: readonly string[] = [
+  ...CORE_TABLES,
+  ...BRIDGE_TABLES,
+  RUNNING_TABLE,
+  EVENTS_TABLE,
+]
+/** These are published out of the outbox already, as surely as a reading. */
+const IN_OUTBOX: ReadonlySet<string> = new Set(['FW_READINGS_LOST', 'FW_ACKNOWLEDGED_BEFORE_RESTORE'])
 
 export interface GatewayOptions {
   readonly stateDir: string
@@ -56,8 +66,7 @@ export function openGatewayStore(
   reporter: ProgramReporter,
   onFatal: (error: Error) => void,
 ): Promise<Store> {
-  const tables = [...CORE_TABLES, ...BRIDGE_TABLES, RUNNING_TABLE]
-  return openStore({ dir: join(stateDir, STORE_FOLDER), tables, reporter, onFatal })
+  return openStore({ dir: join(stateDir, STORE_FOLDER), tables: GATEWAY_TABLES, reporter, onFatal })
 }
 
 export function openGatewayRunningTime(
@@ -66,6 +75,29 @@ export function openGatewayRunningTime(
   reporter: ProgramReporter,
 ): Promise<RunningTime> {
   return openRunningTime({ store, table: RUNNING_TABLE, key: Buffer.from('running'), clock, reporter })
+}
+
+/** Keeps what the reporter says from now on, and what it has said since the program started. */
+export function keepEvents(
+  store: Store,
+  clock: ReturnType<typeof systemClock>,
+  running: RunningTime,
+  reporter: ProgramReporter,
+  kept?: (event: ReportedEvent) => void,
+): EventList {
+  const events = new EventList({
+    store,
+    clock,
+    runningMs: () => running.nowMs(),
+    after: (delayMs, task) => {
+      const timer = setTimeout(task, delayMs)
+      return () => clearTimeout(timer)
+    },
+    ...(kept && { kept }),
+  })
+  for (const event of reporter.recent()) events.take(event)
+  reporter.listen(events.take)
+  return events
 }
 
 /**
@@ -77,6 +109,9 @@ export class Gateway {
   readonly #closing: (() => Promise<void> | void)[] = []
   readonly #clock: ReturnType<typeof systemClock>
   #core: GatewayCore | undefined
+  #events: EventList | undefined
+  /** Reported before there was a bridge to publish it. */
+  #unpublished: ReportedEvent[] | undefined = []
   #bridge: Bridge | undefined
   #lan: Lan | undefined
   #relays: Relays | undefined
@@ -95,6 +130,11 @@ export class Gateway {
   /** The core, for the operator's commands; undefined while it starts. */
   get core(): GatewayCore | undefined {
     return this.#core
+  }
+
+  /** What happened; undefined until the store is open. */
+  get events(): EventList | undefined {
+    return this.#events
   }
 
   async start(): Promise<void> {
@@ -144,7 +184,11 @@ export class Gateway {
     this.#closing.push(() => store.close())
     const running = await openGatewayRunningTime(store, this.#clock, reporter)
     this.#closing.push(() => running.stop())
+    this.#openEvents(store, running)
     await this.#openBridge(store, running)
+    const early = this.#unpublished ?? []
+    this.#unpublished = undefined
+    for (const event of early) this.#publish(event)
     if (!identity) {
       const text = `${stateDir} has no identity that reads: restore it from a backup. Until then no packet is taken; what waits for MQTT is published`
       reporter.event('error', 'FW_IDENTITY_MISSING', text)
@@ -156,6 +200,28 @@ export class Gateway {
       this.#closing.push(() => this.#embedded?.stop())
     }
     await this.#openCore(store, running, identity)
+  }
+
+  #openEvents(store: Store, running: RunningTime): void {
+    const events = keepEvents(store, this.#clock, running, this.#options.reporter, (event) =>
+      this.#publish(event),
+    )
+    this.#events = events
+    this.#closing.push(() => events.stop())
+  }
+
+  #publish(event: ReportedEvent): void {
+    const { level, code, message, fields } = event
+    if (this.#unpublished) return void this.#unpublished.push(event)
+    if (level === 'debug' || IN_OUTBOX.has(code)) return
+    const { agent, ...rest } = fields
+    this.#bridge?.tellEvent({
+      level,
+      code,
+      message,
+      ...(typeof agent === 'string' && { agent }),
+      ...(Object.keys(rest).length > 0 && { fields: rest }),
+    })
   }
 
   async #openBridge(store: Store, running: RunningTime): Promise<void> {

@@ -3,8 +3,10 @@ import {
   askControl,
   createReporter,
   ensureStateDir,
+  parseDuration,
   runProgram,
   serveControl,
+  UsageError,
   type CliInput,
   type CliOption,
   type CliProgram,
@@ -14,9 +16,10 @@ import { resolve } from 'node:path'
 import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
 import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
 import { Meta } from './core/meta.js'
+import { MAX_EVENTS } from './event-list.js'
 import { createIdentity, loadIdentity } from './identity-file.js'
-import { controlHandlers, operate } from './operator.js'
-import { agentTable, inviteText, relayTable, statusText } from './screens.js'
+import { controlHandlers, events, operate } from './operator.js'
+import { agentTable, eventText, inviteText, relayTable, statusText } from './screens.js'
 import type { GatewayStatus } from './status.js'
 import { VERSION } from './version.js'
 
@@ -112,6 +115,28 @@ const program: CliProgram = {
       options: { state, config },
       run,
     },
+    events: {
+      summary: 'shows what happened: warnings, errors, losses, who joined; newest last, times in UTC',
+      example: 'fieldwhisper-gateway events --since 12h --level warn',
+      options: {
+        state,
+        config,
+        json,
+        since: {
+          type: 'string',
+          value: 'TIME',
+          summary: 'only what happened in this time, such as 1h or 7d',
+        },
+        level: {
+          type: 'string',
+          value: 'LEVEL',
+          summary: 'info, warn or error, and what is worse',
+          default: 'info',
+        },
+        count: { type: 'string', value: 'N', summary: 'the newest so many, 1 to 10000', default: '100' },
+      },
+      run: showEvents,
+    },
     status: {
       summary: 'shows how the running gateway is; exit code 0 when it is healthy',
       example: 'fieldwhisper-gateway status --json',
@@ -200,6 +225,24 @@ async function relays(input: CliInput): Promise<void> {
     ...(typeof remove === 'string' && { remove }),
   })
   print(json ? JSON.stringify(list, null, 2) : relayTable(list))
+}
+
+async function showEvents(input: CliInput): Promise<void> {
+  const { since, level, count, json } = input.options
+  const ago = since === undefined ? undefined : parseDuration(String(since))
+  if (since !== undefined && ago === undefined)
+    throw new UsageError('--since is a time such as 30m, 12h or 7d.')
+  const least = (['info', 'warn', 'error'] as const).find((known) => known === level)
+  if (!least) throw new UsageError('--level is info, warn or error.')
+  const many = Number(count)
+  if (!Number.isInteger(many) || many < 1 || many > MAX_EVENTS)
+    throw new UsageError(`--count is a number from 1 to ${MAX_EVENTS}.`)
+  const found = await events(placeOf(input), {
+    level: least,
+    count: many,
+    ...(ago !== undefined && { sinceMs: Date.now() - ago }),
+  })
+  print(json ? JSON.stringify(found, null, 2) : eventText(found))
 }
 
 async function run(input: CliInput): Promise<number> {

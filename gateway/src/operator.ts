@@ -2,21 +2,40 @@ import {
   asError,
   askControl,
   ensureStateDir,
+  openStore,
   serveControl,
   systemClock,
   systemRandom,
   type ProgramReporter,
+  type Store,
 } from '@fieldwhisper/host'
 import type { RelayInfo } from '@fieldwhisper/protocol'
-import { openGatewayRunningTime, openGatewayStore, toldRelays, type Gateway } from './app.js'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import {
+  GATEWAY_TABLES,
+  keepEvents,
+  openGatewayRunningTime,
+  openGatewayStore,
+  toldRelays,
+  type Gateway,
+} from './app.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
 import { GatewayCore } from './core/gateway-core.js'
 import type { Ports } from './core/ports.js'
 import { GatewayError } from './errors.js'
-import { loadIdentity } from './identity-file.js'
+import { MAX_EVENTS, storedEvents, type EventFilter, type EventLine } from './event-list.js'
+import { loadIdentity, STORE_FOLDER } from './identity-file.js'
 import { addRelay, loadRelayList, removeRelay, saveRelayList } from './relay-list.js'
 import { agentLines, type AgentLine } from './status.js'
+
+const eventFilter = z.object({
+  sinceMs: z.number().exactOptional(),
+  level: z.enum(['debug', 'info', 'warn', 'error']).exactOptional(),
+  count: z.int().min(1).max(MAX_EVENTS),
+})
 
 /*
  * The operator's commands. They are the same whether the gateway runs (then it carries them out, asked over its control socket) or
@@ -96,12 +115,17 @@ export function controlHandlers(
     if (!core) {
       throw found?.identified === false
         ? new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
-        : new GatewayError('FW_GATEWAY_STARTING', 'the gateway is starting: repeat the command in a moment')
+        : starting()
     }
     return carry(core, place, () => gateway()?.relaysChanged() ?? Promise.resolve())
   }
   return {
     status: () => gateway()?.status() ?? null,
+    events: (args) => {
+      const events = gateway()?.events
+      if (!events) throw starting()
+      return events.list(eventFilter.parse(args))
+    },
     enroll: (args) => running().enroll(args as OperatorCommands['enroll']),
     agents: () => running().agents({}),
     revoke: (args) => running().revoke(args as OperatorCommands['revoke']),
@@ -121,6 +145,45 @@ export async function operate<C extends keyof OperatorCommands>(
   if (reply && 'error' in reply) throw new GatewayError(reply.error.code, reply.error.message)
   if (reply) return reply.ok as OperatorReplies[C]
   return offline(place, (core) => carry(core, place, () => core.setRelays(toldRelays(place)))[command](args))
+}
+
+/** What happened, newest last: from the running gateway, or from the disk of one that does not run. */
+export async function events({ stateDir, reporter }: Place, filter: EventFilter): Promise<EventLine[]> {
+  const reply = await askControl(stateDir, 'events', filter)
+  if (reply && 'error' in reply) throw new GatewayError(reply.error.code, reply.error.message)
+  if (reply) return reply.ok as EventLine[]
+  return withStoreToRead(stateDir, reporter, (store) => Promise.resolve(storedEvents(store, filter)))
+}
+
+/** Holds the state folder of a gateway that does not run, and gives its store to be read. */
+export async function withStoreToRead<T>(
+  stateDir: string,
+  reporter: ProgramReporter,
+  use: (store: Store) => Promise<T>,
+): Promise<T> {
+  const dir = join(stateDir, STORE_FOLDER)
+  if (!existsSync(dir)) {
+    throw new GatewayError(
+      'FW_NO_GATEWAY_STATE',
+      `${stateDir} is not the state folder of a gateway: give --state DIR`,
+    )
+  }
+  ensureStateDir(stateDir, reporter)
+  const control = await serveControl(stateDir, {}, reporter)
+  try {
+    const store = await openStore({ dir, tables: GATEWAY_TABLES, reporter, readOnly: true })
+    try {
+      return await use(store)
+    } finally {
+      await store.close()
+    }
+  } finally {
+    await control.close()
+  }
+}
+
+function starting(): GatewayError {
+  return new GatewayError('FW_GATEWAY_STARTING', 'the gateway is starting: repeat the command in a moment')
 }
 
 /** A core without sockets on the stored state, for one command. */
@@ -144,6 +207,7 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
     try {
       const clock = systemClock()
       const running = await openGatewayRunningTime(store, clock, reporter)
+      const events = keepEvents(store, clock, running, reporter)
       let sequence = lastOutboxSequence(store)
       const core = new GatewayCore({
         store,
@@ -159,6 +223,7 @@ async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>):
       })
       const result = await Promise.race([run(core), failure])
       await core.stop()
+      await events.stop()
       await running.stop()
       return result
     } finally {

@@ -1,5 +1,7 @@
+import { printable } from '@fieldwhisper/host'
 import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
+import type { EventLine } from './event-list.js'
 import type { AgentLine, GatewayStatus } from './status.js'
 
 /** What a QR code of the largest version holds; an invite with many relays is longer. */
@@ -60,6 +62,20 @@ export function statusText(status: GatewayStatus): string {
     `clock     ${status.clock}`,
   ]
   return lines.join('\n')
+}
+
+/** One line an event, newest last. */
+export function eventText(events: readonly EventLine[]): string {
+  if (events.length === 0) return 'Nothing happened that would be kept: no warning, no error, no loss.'
+  return events
+    .map(({ time, level, code, message, fields }) => {
+      const details = Object.entries(fields).map(
+        ([name, value]) => `${printable(name, 100)}=${printable(String(value), 200)}`,
+      )
+      const tail = details.length > 0 ? ` (${details.join(', ')})` : ''
+      return `${time.replace('T', ' ').slice(0, 19)}  ${level.padEnd(5)}  ${code}  ${printable(message, 1_000)}${tail}`
+    })
+    .join('\n')
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -162,10 +162,13 @@ class LmdbStore implements Store {
   }
 
   #openTable(root: RootDatabase<Buffer, Uint8Array>, name: string): void {
-    // Of a store that may only be read the engine makes no table; it returns nothing then.
+    // Of a store that may only be read the engine makes no table and returns nothing: it counts as empty.
     const database = root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }) as Binary | undefined
     if (database) this.#databases.set(name, database)
-    else throw new HostError('FW_STORE_OPEN_FAILED', `The store ${this.#options.dir} has no table ${name}.`)
+  }
+
+  #lacks(table: string): boolean {
+    return this.#options.readOnly === true && this.#tables.has(table) && !this.#databases.has(table)
   }
 
   #serves(): void {
@@ -173,11 +176,13 @@ class LmdbStore implements Store {
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
+    if (this.#lacks(table)) return undefined
     const raw = this.#read(table, (database) => database.getBinary(key))
     return raw && this.#verified(table, key, raw)
   }
 
   *range(table: string, options: RangeOptions = {}): Iterable<Entry> {
+    if (this.#lacks(table)) return
     // A chunk at a time: no read transaction stays open while the caller waits, so writes do not grow the file.
     const { from, to, reverse = false } = options
     let left = options.limit ?? Infinity
@@ -348,7 +353,7 @@ class LmdbStore implements Store {
     const sum = (name: string): { bytes: number; records: number } => {
       let bytes = 0
       let records = 0
-      for (const { key, value } of this.#databases.get(name)!.getRange({ snapshot: false })) {
+      for (const { key, value } of this.#databases.get(name)?.getRange({ snapshot: false }) ?? []) {
         bytes += key.length + value.length
         records++
       }

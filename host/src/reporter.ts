@@ -30,6 +30,8 @@ export interface ProgramReporterOptions {
 export interface ProgramReporter extends Reporter {
   /** The newest events that were written, oldest first, at most 200: for `status`. */
   recent(): readonly ReportedEvent[]
+  /** Calls `listener` for each event from now on, of every level, also those too low to be written, but none of those cut off. */
+  listen(listener: (event: ReportedEvent) => void): void
   /** How often each code came, suppressed ones included. */
   counts(): Readonly<Record<string, number>>
 }
@@ -53,12 +55,19 @@ export function createReporter(options: ProgramReporterOptions = {}): ProgramRep
   const clock = options.clock ?? { wallMs: Date.now, monoMs: () => performance.now() }
   const windows = new Map<string, Window>()
   const kept: ReportedEvent[] = []
+  const listeners: ((event: ReportedEvent) => void)[] = []
 
   function emit(level: Level, code: string, message: string, fields: EventFields): void {
     const event = { wallMs: clock.wallMs(), level, code, message, fields: boundedFields(fields) }
+    for (const listener of listeners) listener(event)
+    if (!isWritten(level)) return
     kept.push(event)
     if (kept.length > EVENTS_KEPT) kept.shift()
     write(format === 'json' ? jsonLine(event) : textLine(event))
+  }
+
+  function isWritten(level: Level): boolean {
+    return LEVELS.indexOf(level) >= LEVELS.indexOf(least)
   }
 
   /** Undefined when there are more codes than anybody documented. */
@@ -87,7 +96,7 @@ export function createReporter(options: ProgramReporterOptions = {}): ProgramRep
 
   return {
     event(level, code, message, fields = {}) {
-      if (LEVELS.indexOf(level) < LEVELS.indexOf(least)) return
+      if (listeners.length === 0 && !isWritten(level)) return
       const window = windowOf(code, level)
       if (!window) return
       window.count++
@@ -98,6 +107,7 @@ export function createReporter(options: ProgramReporterOptions = {}): ProgramRep
       }
     },
     recent: () => [...kept],
+    listen: (listener) => void listeners.push(listener),
     counts: () => Object.fromEntries([...windows].map(([code, { count }]) => [code, count])),
   }
 }

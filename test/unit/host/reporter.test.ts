@@ -100,3 +100,22 @@ void t.test('events below the level are neither written nor kept', (t) => {
   t.equal(few.lines.length, 0)
   t.end()
 })
+
+void t.test('a listener hears what is too low to be written, and no more of a flood than a log does', (t) => {
+  const { lines, made } = reporter({ level: 'error' })
+  const heard: string[] = []
+  made.event('info', 'FW_EARLY', 'before anybody listened')
+  made.listen(({ level, code, fields }) => void heard.push(`${level} ${code} ${String(fields['n'])}`))
+  made.event('info', 'FW_A', 'text', { n: 1 })
+  for (let n = 0; n < 100; n++) made.event('warn', 'FW_B', 'text', { n })
+  made.event('error', 'FW_C', 'text', { n: 2 })
+  t.same(heard.slice(0, 2), ['info FW_A 1', 'warn FW_B 0'])
+  t.equal(heard.length, 22)
+  t.equal(heard.at(-1), 'error FW_C 2')
+  t.equal(lines.length, 1)
+  t.same(
+    made.recent().map(({ code }) => code),
+    ['FW_C'],
+  )
+  t.end()
+})

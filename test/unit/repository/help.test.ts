@@ -5,7 +5,17 @@ import { exists, ladder, manifest, root } from '../../support/repository.js'
 /** The commands of each program; a new one is added here with its help. */
 const commands: Readonly<Record<string, readonly string[]>> = {
   'fieldwhisper-agent': ['join', 'run', 'status', 'spool', 'leave'],
-  'fieldwhisper-gateway': ['init', 'enroll', 'agents', 'revoke', 'rename', 'relays', 'run', 'status'],
+  'fieldwhisper-gateway': [
+    'init',
+    'enroll',
+    'agents',
+    'revoke',
+    'rename',
+    'relays',
+    'run',
+    'events',
+    'status',
+  ],
   'fieldwhisper-relay': ['run', 'status'],
 }
 
