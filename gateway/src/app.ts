@@ -7,6 +7,7 @@ import {
   type ProgramReporter,
   type ReportedEvent,
   type RunningTime,
+  type SnapshotStore,
   type Store,
 } from '@fieldwhisper/host'
 import { createLan, type Lan } from '@fieldwhisper/mesh'
@@ -65,7 +66,7 @@ export function openGatewayStore(
   stateDir: string,
   reporter: ProgramReporter,
   onFatal: (error: Error) => void,
-): Promise<Store> {
+): Promise<SnapshotStore> {
   return openStore({ dir: join(stateDir, STORE_FOLDER), tables: GATEWAY_TABLES, reporter, onFatal })
 }
 
@@ -109,6 +110,7 @@ export class Gateway {
   readonly #closing: (() => Promise<void> | void)[] = []
   readonly #clock: ReturnType<typeof systemClock>
   #core: GatewayCore | undefined
+  #store: SnapshotStore | undefined
   #events: EventList | undefined
   /** Reported before there was a bridge to publish it. */
   #unpublished: ReportedEvent[] | undefined = []
@@ -130,6 +132,11 @@ export class Gateway {
   /** The core, for the operator's commands; undefined while it starts. */
   get core(): GatewayCore | undefined {
     return this.#core
+  }
+
+  /** For backups; undefined until it is open. */
+  get store(): SnapshotStore | undefined {
+    return this.#store
   }
 
   /** What happened; undefined until the store is open. */
@@ -181,6 +188,7 @@ export class Gateway {
   async #open(): Promise<void> {
     const { stateDir, config, identity, reporter, onFatal } = this.#options
     const store = await openGatewayStore(stateDir, reporter, onFatal)
+    this.#store = store
     this.#closing.push(() => store.close())
     const running = await openGatewayRunningTime(store, this.#clock, reporter)
     this.#closing.push(() => running.stop())

@@ -14,12 +14,21 @@ import {
 } from '@fieldwhisper/host'
 import { resolve } from 'node:path'
 import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
+import { backup, restore } from './backup/command.js'
 import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
 import { Meta } from './core/meta.js'
 import { MAX_EVENTS } from './event-list.js'
 import { createIdentity, loadIdentity } from './identity-file.js'
 import { controlHandlers, events, operate } from './operator.js'
-import { agentTable, eventText, inviteText, relayTable, statusText } from './screens.js'
+import {
+  agentTable,
+  backupText,
+  eventText,
+  inviteText,
+  relayTable,
+  restoreText,
+  statusText,
+} from './screens.js'
 import type { GatewayStatus } from './status.js'
 import { VERSION } from './version.js'
 
@@ -34,6 +43,11 @@ const config: CliOption = {
   type: 'string',
   value: 'FILE',
   summary: 'configuration in YAML; everything has a default',
+}
+const passphraseFile: CliOption = {
+  type: 'string',
+  value: 'FILE',
+  summary: 'the passphrase is the first line of this file; without it, it is asked for',
 }
 const json: CliOption = { type: 'boolean', summary: 'JSON instead of a table' }
 
@@ -137,6 +151,21 @@ const program: CliProgram = {
       },
       run: showEvents,
     },
+    backup: {
+      summary: 'writes everything that makes this gateway into one sealed file, also while it runs',
+      example: 'fieldwhisper-gateway backup /media/usb/gateway.fwbackup --config gateway.yaml',
+      positionals: ['FILE'],
+      options: { state, config, 'passphrase-file': passphraseFile },
+      run: makeBackup,
+    },
+    restore: {
+      summary: 'puts a backup into a new or empty state folder',
+      example:
+        'fieldwhisper-gateway restore /media/usb/gateway.fwbackup --state /var/lib/fieldwhisper-gateway',
+      positionals: ['FILE'],
+      options: { state, config, 'passphrase-file': passphraseFile },
+      run: restoreFrom,
+    },
     status: {
       summary: 'shows how the running gateway is; exit code 0 when it is healthy',
       example: 'fieldwhisper-gateway status --json',
@@ -172,7 +201,7 @@ async function init(input: CliInput): Promise<number> {
   await store.close()
   print(`Site "${identity.siteName}" is made in ${stateDir}.
 Its fingerprint is ${siteFingerprintText(identity)}.
-Whoever has this folder is the gateway: keep a copy of it in a safe place.
+Whoever has this folder is the gateway. Keep a backup elsewhere: fieldwhisper-gateway backup FILE
 
 Next: fieldwhisper-gateway run        starts it
       fieldwhisper-gateway enroll NAME prints an invite for a sensor host`)
@@ -243,6 +272,24 @@ async function showEvents(input: CliInput): Promise<void> {
     ...(ago !== undefined && { sinceMs: Date.now() - ago }),
   })
   print(json ? JSON.stringify(found, null, 2) : eventText(found))
+}
+
+async function makeBackup(input: CliInput): Promise<void> {
+  const place = placeOf(input)
+  const path = resolve(input.positionals[0]!)
+  const configFile = input.options['config'] as string | undefined
+  const passphraseFile = input.options['passphrase-file'] as string | undefined
+  const made = await backup(place, path, {
+    ...(passphraseFile !== undefined && { passphraseFile }),
+    ...(configFile !== undefined && { configFile }),
+  })
+  print(backupText(path, made, configFile))
+}
+
+async function restoreFrom(input: CliInput): Promise<void> {
+  const place = placeOf(input)
+  const file = input.options['passphrase-file'] as string | undefined
+  print(restoreText(place.stateDir, await restore(place, resolve(input.positionals[0]!), file)))
 }
 
 async function run(input: CliInput): Promise<number> {

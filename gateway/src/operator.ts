@@ -7,7 +7,7 @@ import {
   systemClock,
   systemRandom,
   type ProgramReporter,
-  type Store,
+  type SnapshotStore,
 } from '@fieldwhisper/host'
 import type { RelayInfo } from '@fieldwhisper/protocol'
 import { existsSync } from 'node:fs'
@@ -21,6 +21,7 @@ import {
   toldRelays,
   type Gateway,
 } from './app.js'
+import { writeBackup } from './backup/make.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
 import { GatewayCore } from './core/gateway-core.js'
@@ -126,6 +127,11 @@ export function controlHandlers(
       if (!events) throw starting()
       return events.list(eventFilter.parse(args))
     },
+    backup: (args) => {
+      const store = gateway()?.store
+      if (!store) throw starting()
+      return writeBackup(place.stateDir, store, args)
+    },
     enroll: (args) => running().enroll(args as OperatorCommands['enroll']),
     agents: () => running().agents({}),
     revoke: (args) => running().revoke(args as OperatorCommands['revoke']),
@@ -159,7 +165,7 @@ export async function events({ stateDir, reporter }: Place, filter: EventFilter)
 export async function withStoreToRead<T>(
   stateDir: string,
   reporter: ProgramReporter,
-  use: (store: Store) => Promise<T>,
+  use: (store: SnapshotStore) => Promise<T>,
 ): Promise<T> {
   const dir = join(stateDir, STORE_FOLDER)
   if (!existsSync(dir)) {
@@ -187,7 +193,7 @@ function starting(): GatewayError {
 }
 
 /** A core without sockets on the stored state, for one command. */
-async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>): Promise<T> {
+export async function offline<T>(place: Place, run: (core: GatewayCore) => Promise<T>): Promise<T> {
   const { stateDir, reporter } = place
   const identity = loadIdentity(stateDir, reporter)
   if (!identity)

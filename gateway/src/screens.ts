@@ -1,6 +1,8 @@
 import { printable } from '@fieldwhisper/host'
 import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
+import type { BackupMade } from './backup/make.js'
+import type { Restored } from './backup/restore.js'
 import type { EventLine } from './event-list.js'
 import type { AgentLine, GatewayStatus } from './status.js'
 
@@ -62,6 +64,26 @@ export function statusText(status: GatewayStatus): string {
     `clock     ${status.clock}`,
   ]
   return lines.join('\n')
+}
+
+export function backupText(path: string, { bytes, agents }: BackupMade, config: string | undefined): string {
+  return `The backup is ${path} (${Math.ceil(bytes / 1024)} KiB, ${agents} devices, ${config ? 'with the configuration' : 'without a configuration: name it with --config to have it in'}).
+Whoever has this file and its passphrase is the gateway. Keep it elsewhere than on this machine, and the passphrase apart from it.
+Make a new one after each enrolment or revocation.`
+}
+
+export function restoreText(stateDir: string, { madeWallMs, agents, config }: Restored): string {
+  const made = new Date(madeWallMs).toISOString()
+  return `The gateway of ${made} is restored in ${stateDir}: ${agents} devices.
+${config ? `Its configuration is ${config}.\n` : ''}
+Before you start it:
+  - Make sure that the old gateway does not run any more. Two with the same keys take each other for thieves.
+After you have started it:
+  - Repeat every revocation made after ${made}: fieldwhisper-gateway revoke NAME
+  - Invites that were open are closed: enroll again whoever has not joined yet.
+  - Devices come back by themselves, within minutes or at most about an hour. Nothing that they keep is lost.
+
+Next: fieldwhisper-gateway run --state ${stateDir}${config ? ` --config ${config}` : ''}`
 }
 
 /** One line an event, newest last. */

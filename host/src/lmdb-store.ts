@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as after } from 'node:timers/promises'
 import { open } from 'lmdb'
-import type { Database, RootDatabase } from 'lmdb'
+import type { Database, RootDatabase, Transaction } from 'lmdb'
 import { CommitQueue } from './commit-queue.js'
 import type { CommitQueueOptions } from './commit-queue.js'
 import {
@@ -25,7 +25,7 @@ import { frameRecord, openRecord } from './record.js'
 import { COUNTERS_KEY, decodeCounters, encodeCounters, encodeQuarantined } from './store-counters.js'
 import type { StoreCounters } from './store-counters.js'
 import { checkTable, checkWrites, closedError, fullError, tableSet } from './store-rules.js'
-import type { Entry, RangeOptions, Store, Write } from './store.js'
+import type { Entry, RangeOptions, Snapshot, SnapshotStore, Write } from './store.js'
 
 export interface StoreOptions {
   /** Folder of this store alone; made with mode 0700 where it is missing. */
@@ -67,7 +67,7 @@ interface FramedWrite {
  * release; left unchanged), `FW_STORE_MISUSED` (table names), with `readOnly` also `FW_STORE_DAMAGED`. `commit` rejects with `FW_STORE_FULL` (nothing written,
  * try again with room), `FW_STORE_FAILED` (fatal, also given to `onFatal`), `FW_STORE_CLOSED`, `FW_STORE_MISUSED`.
  */
-export async function openStore(options: StoreOptions): Promise<Store> {
+export async function openStore(options: StoreOptions): Promise<SnapshotStore> {
   tableSet(options.tables)
   try {
     if (options.readOnly) return await openToLook(options)
@@ -83,7 +83,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   }
 }
 
-async function openToLook(options: StoreOptions): Promise<Store> {
+async function openToLook(options: StoreOptions): Promise<SnapshotStore> {
   const { dir } = options
   if (!existsSync(join(dir, 'data.mdb'))) {
     throw new HostError('FW_STORE_OPEN_FAILED', `There is no store in ${dir}.`)
@@ -106,7 +106,7 @@ function replace({ dir, reporter, clock }: StoreOptions, reason: string): void {
   })
 }
 
-class LmdbStore implements Store {
+class LmdbStore implements SnapshotStore {
   readonly #options: StoreOptions
   readonly #tables: ReadonlySet<string>
   readonly #root: RootDatabase<Buffer, Uint8Array>
@@ -181,7 +181,19 @@ class LmdbStore implements Store {
     return raw && this.#verified(table, key, raw)
   }
 
-  *range(table: string, options: RangeOptions = {}): Iterable<Entry> {
+  range(table: string, options: RangeOptions = {}): Iterable<Entry> {
+    return this.#range(table, options)
+  }
+
+  snapshot(): Snapshot {
+    const transaction = this.#root.useReadTransaction()
+    return {
+      range: (table, options = {}) => this.#range(table, options, transaction),
+      close: () => transaction.done(),
+    }
+  }
+
+  *#range(table: string, options: RangeOptions, transaction?: Transaction): Iterable<Entry> {
     if (this.#lacks(table)) return
     // A chunk at a time: no read transaction stays open while the caller waits, so writes do not grow the file.
     const { from, to, reverse = false } = options
@@ -192,7 +204,9 @@ class LmdbStore implements Store {
       const bounds = reverse
         ? { start: last ?? to, end: undefined, exclusiveStart: true, reverse }
         : { start: last ?? from, end: to, exclusiveStart: last !== undefined }
-      const chunk = this.#read(table, (database) => [...database.getRange({ ...bounds, limit } as object)])
+      const chunk = this.#read(table, (database) => [
+        ...database.getRange({ ...bounds, limit, ...(transaction && { transaction }) } as object),
+      ])
       for (const { key, value } of chunk) {
         last = key
         if (reverse && from && Buffer.compare(key, from) < 0) return

@@ -13,6 +13,17 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** A store of which all tables can be read as they were at one moment. */
+export interface SnapshotStore extends Store {
+  /** Close it soon: what is deleted meanwhile keeps its room until then. */
+  snapshot(): Snapshot
+}
+
+export interface Snapshot {
+  range(table: string, options?: RangeOptions): Iterable<Entry>
+  close(): void
+}
+
 export interface RangeOptions {
   readonly from?: Uint8Array
   readonly to?: Uint8Array

@@ -235,6 +235,11 @@ export class GatewayCore {
     })
   }
 
+  /** Its state was just restored from a backup that was made then: to be said before it runs. */
+  restoredFromBackup(made: string): Promise<void> {
+    return this.#change((turn) => this.#restores.fromBackup(turn, made))
+  }
+
   /** From now on agents are told these relays. */
   setRelays(relays: readonly RelayInfo[]): Promise<void> {
     this.#relays = relays

@@ -1,4 +1,6 @@
+import type { Clock } from '@fieldwhisper/host'
 import { equalBytes, parseRecord, ProtocolError, siteFingerprint, verifyRecord } from '@fieldwhisper/protocol'
+import { outboxEventWrite } from '../bridge/outbox-entry.js'
 import { MAX_RECORD_JUMP, RESTORE_MARGIN } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Meta } from './meta.js'
@@ -11,6 +13,8 @@ interface Parts {
   readonly ports: Ports
   readonly siteKey: Uint8Array
   readonly gatewayKey: Uint8Array
+  readonly clock: Pick<Clock, 'wallMs'>
+  readonly nextSequence: () => number
 }
 
 /**
@@ -71,6 +75,20 @@ export class RestoreWatch {
       { number },
     )
     return true
+  }
+
+  /** The operator restored it from a backup made then (RFC 3339): the same, before anything else happens and without a record that shows it. */
+  fromBackup(turn: Turn, made: string): void {
+    const { meta, invites, clock, nextSequence, ports } = this.#parts
+    meta.counters.nextPrekey += RESTORE_MARGIN
+    meta.counters.restores++
+    meta.save(turn)
+    invites.closeAll(turn)
+    const code = 'FW_GATEWAY_RESTORED'
+    const message = `this gateway was restored from a backup of ${made}: open invites are closed; repeat the revocations that were made since then`
+    const event = { level: 'warn', code, message, wallMs: clock.wallMs(), fields: { made } } as const
+    turn.write(outboxEventWrite(nextSequence(), event))
+    turn.then(() => ports.report('warn', code, message, { made }))
   }
 
   #newerOwnNumber(bytes: Uint8Array): number | undefined {

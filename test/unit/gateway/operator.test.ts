@@ -1,4 +1,4 @@
-import { createReporter } from '@fieldwhisper/host'
+import { createReporter, type Store } from '@fieldwhisper/host'
 import type { MemoryStore } from '@fieldwhisper/host/testing'
 import { decodeInvite } from '@fieldwhisper/protocol'
 import { Meta } from '@fieldwhisper/gateway/core'
@@ -26,7 +26,7 @@ async function site(t: Test): Promise<Place> {
   const identity = createIdentity(stateDir, 'bakery')
   const store = await openGatewayStore(stateDir, reporter, () => undefined)
   await store.commit([Meta.initialWrite()])
-  const gateway = new CoreHarness(identity, store as MemoryStore)
+  const gateway = new CoreHarness(identity, store as Store as MemoryStore)
   await gateway.tick(0)
   const scene = await settle(await join(gateway))
   const { agent } = scene
