@@ -10,7 +10,7 @@ import {
 import type { Lan } from '@fieldwhisper/mesh'
 import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@fieldwhisper/protocol'
 import type { AgentConfig } from './config/schema.js'
-import { Engine } from './engine.js'
+import { Engine, systemDrive } from './engine.js'
 import { Intake } from './intake.js'
 import { spoolHandlers, type AgentNews } from './look/source.js'
 import { agentLan } from './paths/lan.js'
@@ -171,6 +171,7 @@ export class Agent {
     const site = this.#folder.site()
     const spool = this.#spool!
     const engine = new Engine({
+      drive: systemDrive,
       core: {
         identity: crypto.signingKey(identity.seed),
         standing,

@@ -4,9 +4,10 @@ import {
   type CourierEvent,
   type CourierStatus,
   type Lan,
+  type LinkInfo,
 } from '@fieldwhisper/mesh'
 import { systemRandom, type Clock, type Reporter } from '@fieldwhisper/host'
-import type { RelayInfo } from '@fieldwhisper/protocol'
+import type { Random, RelayInfo } from '@fieldwhisper/protocol'
 import {
   AgentCore,
   type CoreEffect,
@@ -18,14 +19,41 @@ import type { AgentRelays } from './paths/relays.js'
 
 const TICK_MS = 50
 
+/** What turns the wheel: the machine's event loop and its randomness, or virtual ones. */
+export interface EngineDrive {
+  readonly random: Random
+  /** Calls until it is cancelled. */
+  readonly every: (intervalMs: number, task: () => void) => () => void
+  /** After whatever else waits in this process. */
+  readonly soon: (task: () => void) => () => void
+}
+
+export const systemDrive: EngineDrive = {
+  random: systemRandom,
+  every(intervalMs, task) {
+    const timer = setInterval(task, intervalMs)
+    return () => clearInterval(timer)
+  },
+  soon(task) {
+    const immediate = setImmediate(task)
+    return () => clearImmediate(immediate)
+  },
+}
+
+/** What the engine asks of the LAN. */
+export interface EngineLan extends Pick<Lan, 'send' | 'ask' | 'acked' | 'useful' | 'outstanding'> {
+  links(): readonly Pick<LinkInfo, 'id'>[]
+}
+
 export interface EngineParts {
+  readonly drive: EngineDrive
   readonly core: Omit<CoreOptions, 'hasRoom' | 'random' | 'bootId'>
   /** New packets to every LAN link instead of two. */
   readonly offerAll: boolean
   readonly clock: Clock
   readonly reporter: Reporter
   readonly relays: () => AgentRelays | undefined
-  readonly lan: () => Lan | undefined
+  readonly lan: () => EngineLan | undefined
   /** Throws where it could not be written. */
   readonly save: (effect: SaveEffect) => void
   readonly joined: (name: string) => void
@@ -41,19 +69,19 @@ export class Engine {
   readonly #events: CoreEvent[] = []
   readonly #courierEvents: CourierEvent[] = []
   #running = false
-  #again: NodeJS.Immediate | undefined
-  #ticker: NodeJS.Timeout | undefined
+  #again: (() => void) | undefined
+  #ticker: (() => void) | undefined
   #outstanding: boolean | undefined
   #stopped = false
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    this.#courier = new Courier({ random: systemRandom, offerAll: parts.offerAll })
+    this.#courier = new Courier({ random: parts.drive.random, offerAll: parts.offerAll })
     this.core = new AgentCore(
       {
         ...parts.core,
         hasRoom: (priority, bytes) => this.#courier.hasRoom(priority, bytes),
-        random: systemRandom,
+        random: parts.drive.random,
         bootId: parts.clock.bootId,
       },
       parts.clock.monoMs(),
@@ -62,13 +90,13 @@ export class Engine {
 
   start(): void {
     this.post({ type: 'start' })
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    this.#ticker = this.#parts.drive.every(TICK_MS, () => this.#tick())
   }
 
   stop(): void {
     this.#stopped = true
-    clearInterval(this.#ticker)
-    clearImmediate(this.#again)
+    this.#ticker?.()
+    this.#again?.()
   }
 
   post(event: CoreEvent): void {
@@ -129,9 +157,9 @@ export class Engine {
     if (more) this.#soon()
   }
 
-  /** The rest of the work after whatever else waits in this process. */
+  /** The rest of the work. */
   #soon(): void {
-    this.#again ??= setImmediate(() => {
+    this.#again ??= this.#parts.drive.soon(() => {
       this.#again = undefined
       this.courier({ type: 'tick' })
       this.post({ type: 'tick' })

@@ -10,11 +10,25 @@ const LOOK_AGAIN_MS = 60_000
 /** A relay that brings packets and takes no deletions for so long is left and dialled again. */
 const MAX_UNDELETED = 65_536
 
+/** How relays are reached, and how work is put off. */
+export interface RelayDrive {
+  /** Throws where the address is none. */
+  readonly client: (options: RelayClientOptions) => RelayClient
+  /** With 0 at the end of this turn. */
+  readonly after: (delayMs: number, task: () => void) => void
+}
+
+const systemDrive: RelayDrive = {
+  client: createRelayClient,
+  after: (delayMs, task) => void (delayMs === 0 ? setImmediate(task) : setTimeout(task, delayMs).unref()),
+}
+
 export interface RelaysOptions {
   readonly reporter: Reporter
   readonly onPacket: (relay: number, packet: Uint8Array) => void
   /** A relay showed what its directory holds in this site's slot. True: it may be overwritten now. */
   readonly onRecord: (relay: number, record: Uint8Array) => Promise<boolean>
+  readonly drive?: RelayDrive
 }
 
 export interface RelayState {
@@ -28,7 +42,7 @@ interface Connected {
   /** Hashes to delete, by address, collected for one event-loop turn. */
   readonly deletes: Map<string, { readonly address: Uint8Array; readonly hashes: Uint8Array[] }>
   undeleted: number
-  deleting: NodeJS.Timeout | NodeJS.Immediate | undefined
+  deleting: boolean
   state: ConnectionState
 }
 
@@ -49,6 +63,7 @@ const NOTHING_YET: ConnectionState = { looked: false, doorbell: undefined, publi
  */
 export class Relays {
   readonly #options: RelaysOptions
+  readonly #drive: RelayDrive
   readonly #relays = new Map<number, Connected>()
   readonly #held = new Map<string, AddressKey>()
   readonly #slot: AddressKey
@@ -58,6 +73,7 @@ export class Relays {
   constructor(slot: AddressKey, options: RelaysOptions) {
     this.#slot = slot
     this.#options = options
+    this.#drive = options.drive ?? systemDrive
   }
 
   /** Connects to those that are new in the list and leaves those that are not in it any more. */
@@ -106,7 +122,7 @@ export class Relays {
     const entry = connected.deletes.get(name)
     if (entry) entry.hashes.push(hash)
     else connected.deletes.set(name, { address, hashes: [hash] })
-    connected.deleting ??= setImmediate(() => this.#flushDeletes(connected))
+    this.#flushLater(connected, 0)
   }
 
   /** A new connection: the relay hands over again what was not deleted. */
@@ -131,7 +147,7 @@ export class Relays {
     const id = this.#nextId++
     let client: RelayClient
     try {
-      client = createRelayClient({ ...info, ...this.#handlers(id) })
+      client = this.#drive.client({ ...info, ...this.#handlers(id) })
     } catch (error) {
       const text = 'A relay cannot be used: its address, token or fingerprint is none.'
       const fields = { relay: info.url, reason: errorText(error) }
@@ -142,7 +158,7 @@ export class Relays {
       client,
       deletes: new Map(),
       undeleted: 0,
-      deleting: undefined,
+      deleting: false,
       state: { ...NOTHING_YET },
     }
     this.#relays.set(id, connected)
@@ -176,7 +192,7 @@ export class Relays {
         void shown.then((done) => {
           state.looked = done
           if (done) this.#publishAt(connected)
-          else setTimeout(() => connected.client.lookup(slot), LOOK_AGAIN_MS).unref()
+          else this.#drive.after(LOOK_AGAIN_MS, () => connected.client.lookup(slot))
         })
       },
     }
@@ -195,7 +211,7 @@ export class Relays {
 
   #flushDeletes(connected: Connected): void {
     const { client, deletes } = connected
-    connected.deleting = undefined
+    connected.deleting = false
     for (const [name, { address, hashes }] of deletes) {
       if (!client.deleteFrom(address, hashes)) continue
       deletes.delete(name)
@@ -203,8 +219,13 @@ export class Relays {
     }
     if (!client.connected) this.#forgetDeletes(connected)
     // What is not deleted is not handed over again: the relay waits for it before it gives more.
-    if (deletes.size === 0) return
-    connected.deleting = setTimeout(() => this.#flushDeletes(connected), DELETE_AGAIN_MS).unref()
+    if (deletes.size > 0) this.#flushLater(connected, DELETE_AGAIN_MS)
+  }
+
+  #flushLater(connected: Connected, delayMs: number): void {
+    if (connected.deleting) return
+    connected.deleting = true
+    this.#drive.after(delayMs, () => this.#flushDeletes(connected))
   }
 
   /** On the next connection the relay hands over again what it still holds. */

@@ -1,5 +1,5 @@
 import type { Reporter } from '@fieldwhisper/host'
-import { createRelayClient, type CourierEvent, type RelayClient } from '@fieldwhisper/mesh'
+import { createRelayClient, type CourierEvent, type RelayClient, type RelayClientOptions } from '@fieldwhisper/mesh'
 import { hex, type AddressKey, type RelayInfo } from '@fieldwhisper/protocol'
 
 export interface RelayHandlers {
@@ -10,6 +10,15 @@ export interface RelayHandlers {
   /** Every relay in use has removed it. */
   readonly mailboxRemoved: (address: Uint8Array) => void
 }
+
+/** How relays are reached, and how work is put off to the end of a turn. */
+export interface RelayDrive {
+  /** Throws where the address is none. */
+  readonly client: (options: RelayClientOptions) => RelayClient
+  readonly soon: (task: () => void) => void
+}
+
+const systemDrive: RelayDrive = { client: createRelayClient, soon: (task) => void setImmediate(task) }
 
 interface Connected {
   readonly info: RelayInfo
@@ -28,14 +37,16 @@ interface Removal {
 export class AgentRelays {
   readonly #reporter: Reporter
   readonly #handlers: RelayHandlers
+  readonly #drive: RelayDrive
   readonly #relays = new Map<string, Connected>()
   readonly #kept = new Map<string, { readonly key: AddressKey; readonly subscribe: boolean }>()
   readonly #removals = new Map<string, Removal>()
   #depositing = 0
 
-  constructor(reporter: Reporter, handlers: RelayHandlers) {
+  constructor(reporter: Reporter, handlers: RelayHandlers, drive = systemDrive) {
     this.#reporter = reporter
     this.#handlers = handlers
+    this.#drive = drive
   }
 
   /** Deposits whose answer is still to come. */
@@ -99,7 +110,7 @@ export class AgentRelays {
   discard(relay: string, address: Uint8Array, hash: Uint8Array): void {
     const connected = this.#relays.get(relay)
     if (!connected) return
-    if (connected.deletes.size === 0) setImmediate(() => flushDeletes(connected))
+    if (connected.deletes.size === 0) this.#drive.soon(() => flushDeletes(connected))
     const entry = connected.deletes.get(hex(address))
     if (entry) entry.hashes.push(hash)
     else connected.deletes.set(hex(address), { address, hashes: [hash] })
@@ -114,7 +125,7 @@ export class AgentRelays {
     const { courier, packet, record, connected } = this.#handlers
     let client: RelayClient
     try {
-      client = createRelayClient({
+      client = this.#drive.client({
         ...info,
         reporter: this.#reporter,
         onConnected: () => {

@@ -2,7 +2,7 @@ import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { addressKeyFromSeed, crypto } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { NO_SESSION, NO_SITE } from '../../../agent/src/core/index.js'
-import { Engine } from '../../../agent/src/engine.js'
+import { Engine, systemDrive } from '../../../agent/src/engine.js'
 import { Intake } from '../../../agent/src/intake.js'
 import { AgentRelays } from '../../../agent/src/paths/relays.js'
 import { SPOOL_TABLES } from '../../../agent/src/spool/index.js'
@@ -22,6 +22,7 @@ void t.test('a state file that cannot be written is reported, and the work goes 
   const { spool } = await openRig({ store: createMemoryStore({ tables: SPOOL_TABLES }) })
   const { invite } = gateway
   const engine = new Engine({
+    drive: systemDrive,
     offerAll: false,
     core: {
       identity: crypto.signingKey(fresh(32)),

@@ -1,0 +1,297 @@
+import type { CourierEvent, RelayClientOptions } from '@fieldwhisper/mesh'
+import { crypto, decodeInvite, type Reading } from '@fieldwhisper/protocol'
+import {
+  NO_SESSION,
+  NO_SITE,
+  type BatchPort,
+  type SaveEffect,
+  type SessionState,
+  type SiteState,
+  type Standing,
+} from '../../agent/src/core/index.js'
+import { Engine } from '../../agent/src/engine.js'
+import { AgentRelays } from '../../agent/src/paths/relays.js'
+import { Spool, SPOOL_TABLES, type MarkFile, type SpoolLimits } from '../../agent/src/spool/index.js'
+import type { Checkers } from './checkers.js'
+import type { Dice } from './dice.js'
+import { Disk } from './disk.js'
+import { LanPort, type Lan } from './lan.js'
+import { Life } from './life.js'
+import { VirtualRelayClient, type Dial } from './relay-client.js'
+import type { World } from './world.js'
+
+export interface AgentParts {
+  readonly name: string
+  readonly world: World
+  readonly dice: Dice
+  readonly checkers: Checkers
+  readonly lan: Lan
+  readonly dial: Dial
+  /** Whom it looks for on the LAN. */
+  readonly peers: readonly string[]
+  readonly limits: SpoolLimits
+  readonly batchMs: number
+  readonly nextId: () => number
+}
+
+/** What survives a process, beside the spool. */
+interface Files {
+  standing: Standing
+  site: SiteState
+  session: SessionState
+  mark: MarkFile | undefined
+}
+
+/** An agent: the real engine, core, courier, relays and spool, on virtual files, links and wires. */
+export class AgentNode {
+  readonly name: string
+  readonly disk: Disk
+  /** Its state files cannot be written. */
+  readOnly = false
+  /** How often the engine is woken. */
+  tickMs = 200
+  spool: Spool | undefined
+  engine: Engine | undefined
+  refused = 0
+  saves = 0
+  /** The process dies at this save of a state file. */
+  crashAtSave: (save: number, moment: 'before' | 'after') => boolean = () => false
+  readonly #parts: AgentParts
+  readonly #identity
+  readonly #files: Files
+  #life: Life
+  #port: LanPort | undefined
+  #relays: AgentRelays | undefined
+  #boot: { readonly id: Uint8Array; readonly at: number }
+  #opening: Uint8Array | undefined
+
+  constructor(parts: AgentParts, invite: string) {
+    this.#parts = parts
+    this.name = parts.name
+    this.#identity = crypto.signingKey(parts.dice.bytes(32))
+    const { siteFingerprint: fingerprint, ...rest } = decodeInvite(invite)
+    this.#files = {
+      standing: { state: 'joining', invite: { fingerprint, ...rest } },
+      site: NO_SITE,
+      session: NO_SESSION,
+      mark: undefined,
+    }
+    this.disk = new Disk({ tables: SPOOL_TABLES, dice: parts.dice.fork() })
+    this.#life = new Life(parts.world)
+    this.#life.end()
+    this.#boot = { id: parts.dice.bytes(8), at: -parts.dice.int(1_000, 1_000_000) }
+  }
+
+  get alive(): boolean {
+    return this.#life.alive
+  }
+
+  async start(): Promise<void> {
+    if (this.#life.alive) return
+    const { world, checkers, dice, limits, batchMs, name } = this.#parts
+    const life = (this.#life = new Life(world))
+    const store = await this.disk.open(life)
+    const { id: bootId } = this.#boot
+    const spool = await Spool.open({
+      store,
+      mark: { load: () => this.#files.mark, save: (mark) => void (life.alive && (this.#files.mark = mark)) },
+      clock: { monoMs: () => this.#now, bootId },
+      runningMs: () => world.now,
+      timers: { after: (delayMs, task) => life.after(delayMs, task) },
+      random: dice.bytes,
+      reporter: { event: (_level, code) => life.alive && world.log(`${name} ${code}`) },
+      limits,
+      batch: { intervalMs: batchMs, maxReadings: 1_000 },
+    })
+    if (!life.alive) return
+    this.spool = spool
+    checkers.recovered(name, spool)
+    this.#openPaths(life, spool)
+    world.log(`${name} is up`)
+  }
+
+  /** The process dies; without power the machine loses its clock too. */
+  end(heardInMs: () => number, power: boolean): void {
+    if (!this.#life.alive) return
+    const { world, dice, name } = this.#parts
+    this.#life.end()
+    this.engine?.stop()
+    this.#port?.end(heardInMs)
+    this.#leaveRelays(heardInMs)
+    this.engine = undefined
+    this.spool = undefined
+    this.#port = undefined
+    this.#relays = undefined
+    if (power) this.#boot = { id: dice.bytes(8), at: world.now }
+    world.log(`${name} is down`)
+  }
+
+  /** One reading of a source. */
+  read(): void {
+    const { spool } = this
+    const { checkers, dice, nextId, world } = this.#parts
+    if (!spool) return
+    const id = nextId()
+    const reading: Reading = {
+      name: `sensor-${id % 5}`,
+      unit: 'Cel',
+      value: id,
+      quality: dice.chance(0.1) ? 'uncertain' : 'good',
+      monoMs: this.#now,
+      wallMs: 1_800_000_000_000 + Math.floor(world.now),
+      clock: 'synchronised',
+    }
+    checkers.given(this.name, reading)
+    spool.append(reading).then(
+      () => checkers.acceptedReading(id),
+      () => void this.refused++,
+    )
+  }
+
+  get #now(): number {
+    return Math.floor(this.#parts.world.now - this.#boot.at)
+  }
+
+  #openPaths(life: Life, spool: Spool): void {
+    const { world, dice, lan, name, peers, batchMs } = this.#parts
+    const reporter = {
+      event: (level: string, code: string) => life.alive && world.log(`${name} ${level} ${code}`),
+    }
+    const soon = (task: () => void): (() => void) => life.after(0, task)
+    const engine = new Engine({
+      drive: { random: dice.bytes, every: (_ms, task) => this.#everyTick(life, task), soon },
+      core: {
+        identity: this.#identity,
+        standing: this.#files.standing,
+        site: this.#files.site,
+        session: this.#files.session,
+        batches: this.#watched(spool),
+      },
+      offerAll: false,
+      clock: {
+        monoMs: () => this.#now,
+        wallMs: () => 1_800_000_000_000 + Math.floor(world.now),
+        quality: () => 'synchronised',
+        bootId: this.#boot.id,
+      },
+      reporter,
+      relays: () => this.#relays,
+      lan: () => this.#lanFor(port),
+      save: (effect) => this.#save(life, effect),
+      joined: () => undefined,
+      useRelays: (told) => void relays.use(told),
+      batchInterval: (atLeastMs) => spool.setBatchInterval(Math.max(batchMs, atLeastMs)),
+    })
+    const courier = (event: CourierEvent): void => engine.courier(event)
+    const take = (path: { link: number } | { relay: string }, packet: Uint8Array): void => {
+      this.#opening = packet
+      engine.post({ type: 'packet', path, packet })
+      this.#opening = undefined
+    }
+    const port = new LanPort(lan, life, name, {
+      opened: (link) => {
+        const slot = engine.core.directorySlot
+        if (slot && engine.core.needsRecord) port.ask(link, slot)
+        courier({ type: 'linkOpened', link })
+      },
+      packet: (link, packet) => take({ link }, packet),
+      question: (link, slot) => {
+        const newest = engine.core.recordFor(slot)
+        if (newest) port.answer(link, newest)
+      },
+      record: (link, record) => engine.post({ type: 'record', source: `link ${link}`, record }),
+      closed: (link) => courier({ type: 'linkClosed', link }),
+    })
+    const relays = new AgentRelays(
+      reporter,
+      {
+        courier,
+        packet: (relay, packet) => take({ relay }, packet),
+        record: (relay, record) => engine.post({ type: 'record', source: relay, record }),
+        connected: () => engine.post({ type: 'relayConnected' }),
+        mailboxRemoved: (address) => engine.post({ type: 'mailboxRemoved', address }),
+      },
+      { client: (options) => this.#client(options, life), soon },
+    )
+    spool.handlers = {
+      closed: (batch) => engine.post({ type: 'closed', batch }),
+      dropped: (batches) => engine.post({ type: 'dropped', batches }),
+    }
+    this.engine = engine
+    this.#relays = relays
+    this.#port = port
+    const { standing, site } = this.#files
+    void relays.use(standing.state === 'joining' ? standing.invite.relays : site.relays)
+    engine.start()
+    for (const peer of peers) life.after(dice.between(0, 3_000), () => port.seek(peer))
+  }
+
+  #everyTick(life: Life, task: () => void): () => void {
+    let cancelled = false
+    const again = (): void => {
+      if (cancelled) return
+      task()
+      life.after(this.tickMs, again)
+    }
+    life.after(this.tickMs, again)
+    return () => void (cancelled = true)
+  }
+
+  /** The spool as the core has it, with an eye on what it frees. */
+  #watched(spool: Spool): BatchPort {
+    return new Proxy(spool, {
+      get: (target, key) => {
+        if (key === 'ack') {
+          return (...given: Parameters<Spool['ack']>) => {
+            this.#parts.checkers.acknowledged(this.name, this.#opening, spool, given[0])
+            target.ack(...given)
+          }
+        }
+        const value: unknown = Reflect.get(target, key, target)
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
+  }
+
+  #lanFor(port: LanPort): ReturnType<ConstructorParameters<typeof Engine>[0]['lan']> {
+    return {
+      send: (link, packet) => {
+        this.#parts.checkers.sealed(this.name, packet)
+        return port.send(link, packet)
+      },
+      ask: (link, slot) => port.ask(link, slot),
+      links: () => port.links(),
+      acked: () => undefined,
+      useful: () => undefined,
+      outstanding: () => undefined,
+    }
+  }
+
+  #clients: VirtualRelayClient[] = []
+
+  #client(options: RelayClientOptions, life: Life): VirtualRelayClient {
+    const { dice, dial, checkers } = this.#parts
+    const client = new VirtualRelayClient(options, life, dice.fork(), dial, (packet) =>
+      checkers.sealed(this.name, packet),
+    )
+    this.#clients.push(client)
+    return client
+  }
+
+  #leaveRelays(heardInMs: () => number): void {
+    for (const client of this.#clients.splice(0)) client.kill(heardInMs())
+  }
+
+  #save(life: Life, effect: SaveEffect): void {
+    if (!life.alive) return
+    if (this.readOnly) throw new Error('the virtual disk takes no files')
+    const save = ++this.saves
+    const power = (): number => 10
+    if (this.crashAtSave(save, 'before')) return this.end(power, true)
+    const files = this.#files
+    if (effect.file === 'key') files.standing = { state: 'member', key: effect.value }
+    else if (effect.file === 'site') files.site = effect.value
+    else files.session = effect.value
+    if (this.crashAtSave(save, 'after')) this.end(power, true)
+  }
+}

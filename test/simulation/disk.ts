@@ -1,0 +1,110 @@
+import { HostError, type Store, type Write } from '@fieldwhisper/host'
+import { createMemoryStore, type MemoryStore } from '@fieldwhisper/host/testing'
+import type { Dice } from './dice.js'
+import type { Life } from './life.js'
+
+export interface DiskOptions {
+  readonly tables: readonly string[]
+  readonly dice: Dice
+  /** These writes are on the disk for good, said before anybody is told. */
+  readonly flushed?: (writes: readonly Write[]) => void
+}
+
+/** What a commit waits for; a crash sweep counts them. */
+export type CrashPoint = (commit: number, moment: 'before' | 'after') => boolean
+
+interface Pending {
+  readonly writes: readonly Write[]
+}
+
+/**
+ * A disk that takes its time, can be full, and keeps nothing of an unfinished commit at a power cut, or all of it: the flush may
+ * have ended just before anybody heard of it.
+ */
+export class Disk {
+  /** Longest time of a flush in milliseconds. */
+  slowestMs = 8
+  full = false
+  /** Writes fail for good: the process has to end. */
+  failing = false
+  commits = 0
+  crash: CrashPoint = () => false
+  /** The process dies here. */
+  onCrash: () => void = () => undefined
+  readonly #options: DiskOptions
+  /** The commits in flight that made it; undefined: the dice say. */
+  #kept: number | undefined
+  #store: MemoryStore
+  #life: Life | undefined
+  #pending: Pending[] = []
+
+  constructor(options: DiskOptions) {
+    this.#options = options
+    this.#store = createMemoryStore({ tables: options.tables })
+  }
+
+  get store(): Store {
+    return this.#store
+  }
+
+  /** What a process that starts now finds. The one before it must have ended. */
+  async open(life: Life): Promise<Store> {
+    const lost = this.#pending
+    this.#pending = []
+    const image = this.#store.afterPowerCut({ flush: async () => undefined })
+    // The commits in flight: none, some, or all of them, in order.
+    const kept = this.#kept ?? this.#options.dice.int(0, lost.length)
+    this.#kept = undefined
+    for (const { writes } of lost.slice(0, kept)) {
+      this.#options.flushed?.(writes)
+      await image.commit(writes)
+    }
+    this.#life = life
+    this.#store = image.afterPowerCut({ flush: (writes) => this.#flush(life, writes) })
+    return this.#store
+  }
+
+  #growth(writes: readonly Write[]): number {
+    const before = ({ table, key }: Write): number => this.#store.get(table, key)?.length ?? 0
+    return writes.reduce((sum, write) => sum + (write.value?.length ?? 0) - before(write), 0)
+  }
+
+  /** A new disk, empty. */
+  wipe(): void {
+    this.#pending = []
+    this.#store = createMemoryStore({ tables: this.#options.tables })
+  }
+
+  #flush(life: Life, writes: readonly Write[]): Promise<void> {
+    const commit = ++this.commits
+    const pending = { writes }
+    return new Promise((resolve, reject) => {
+      const crash = (moment: 'before' | 'after'): boolean => {
+        if (this.#life !== life || !life.alive) return true
+        if (!this.crash(commit, moment)) return false
+        this.#kept = moment === 'before' ? 0 : 1
+        this.onCrash()
+        return true
+      }
+      // A process that is dead waits for ever.
+      if (!life.alive) return
+      // As the real store does: what makes room is let through.
+      if (this.full && this.#growth(writes) > 0) {
+        const refusal = new HostError('FW_STORE_FULL', 'the virtual disk is full')
+        life.after(this.#options.dice.between(0.2, this.slowestMs), () => reject(refusal))
+        return
+      }
+      if (this.failing) {
+        life.after(0, () => this.onCrash())
+        return reject(new HostError('FW_STORE_FAILED', 'the virtual disk is broken'))
+      }
+      this.#pending.push(pending)
+      life.after(this.#options.dice.between(0.2, this.slowestMs), () => {
+        if (crash('before') || crash('after')) return
+        this.#pending = this.#pending.filter((other) => other !== pending)
+        this.#options.flushed?.(writes)
+        resolve()
+      })
+    })
+  }
+}

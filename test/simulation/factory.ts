@@ -1,0 +1,125 @@
+import { AgentNode } from './agent-node.js'
+import { Checkers } from './checkers.js'
+import type { Dice } from './dice.js'
+import { GATEWAY, GatewayNode } from './gateway-node.js'
+import { Interference } from './interference.js'
+import { Lan } from './lan.js'
+import type { Plan } from './plan.js'
+import type { Dial } from './relay-client.js'
+import { RelayNode } from './relay-node.js'
+import { Tally } from './tally.js'
+import type { World } from './world.js'
+
+const ENROL_MS = 120_000
+
+/** A whole site in one process. */
+export class Factory {
+  readonly world: World
+  readonly checkers: Checkers
+  readonly tally = new Tally()
+  readonly interference: Interference
+  readonly lan: Lan
+  readonly relays: readonly RelayNode[]
+  readonly gateway: GatewayNode
+  readonly agents: AgentNode[] = []
+  readonly #dice: Dice
+  readonly #plan: Plan
+  readonly #dial: Dial
+  #nextId = 0
+
+  constructor(world: World, dice: Dice, plan: Plan) {
+    this.world = world
+    this.#dice = dice
+    this.#plan = plan
+    this.checkers = new Checkers(world)
+    this.interference = new Interference(world, dice.fork(), this.tally)
+    this.lan = new Lan(world, dice.fork(), this.interference)
+    this.relays = Array.from(
+      { length: plan.relays },
+      (_, index) => new RelayNode(world, dice.fork(), this.interference, index),
+    )
+    this.#dial = (url, end) => this.relays.find((relay) => relay.url === url)?.accept(end)
+    this.gateway = new GatewayNode({
+      world,
+      dice: dice.fork(),
+      checkers: this.checkers,
+      lan: this.lan,
+      dial: this.#dial,
+      relays: this.relays.map(({ url }) => ({ url })),
+    })
+  }
+
+  /** Everything is switched on; whatever is down later is started again by itself. */
+  async open(): Promise<void> {
+    for (const relay of this.relays) void relay.start()
+    void this.gateway.start()
+    this.#supervise()
+    for (let index = 0; index < this.#plan.agents; index++) await this.#addAgent(index)
+    for (const agent of this.agents) this.#reads(agent)
+  }
+
+  /** Sources fall silent. */
+  quiet = false
+
+  #reads(agent: AgentNode): void {
+    const { readEveryMs } = this.#plan
+    this.world.after(this.#dice.between(0.5, 1.5) * readEveryMs, () => {
+      if (this.quiet) return
+      agent.read()
+      this.#reads(agent)
+    })
+  }
+
+  /** Supervisors: what died starts again in some seconds. */
+  #supervise(): void {
+    for (const node of [...this.relays, this.gateway, ...this.agents]) {
+      if (!node.alive && !this.held.has(node)) {
+        this.held.add(node)
+        this.world.after(this.#dice.between(200, 5_000), () => {
+          this.held.delete(node)
+          void node.start()
+        })
+      }
+    }
+    this.world.after(500, () => this.#supervise())
+  }
+
+  /** Down for a while: nobody starts them. */
+  readonly held = new Set<AgentNode | GatewayNode | RelayNode>()
+
+  async #addAgent(index: number): Promise<void> {
+    const name = `agent-${index}`
+    const invite = await this.#enrol(name)
+    const { batchMs, spoolBytes, lan } = this.#plan
+    const dice = this.#dice.fork()
+    const others = Array.from({ length: this.#plan.agents }, (_, other) => `agent-${other}`).filter(
+      (other) => other !== name,
+    )
+    const peers = lan ? [GATEWAY, ...(others.length > 0 ? [dice.pick(others)!] : [])] : []
+    const limits = { maxBytes: spoolBytes, maxAgeMs: 30 * 86_400_000, minFreeBytes: 0, onFull: 'drop_oldest' } as const
+    const { world, checkers } = this
+    const shared = { world, checkers, lan: this.lan, dial: this.#dial, limits, batchMs }
+    const agent = new AgentNode({ ...shared, name, dice, peers, nextId: () => this.#nextId++ }, invite)
+    agent.disk.onCrash = () => agent.end(() => 10, true)
+    this.agents.push(agent)
+    void agent.start()
+  }
+
+  /** The operator repeats a command that got no answer. */
+  async #enrol(name: string): Promise<string> {
+    let invite: string | undefined
+    const ask = (): void => {
+      if (invite !== undefined) return
+      const replace = this.gateway.core?.agents.named(name) !== undefined
+      this.gateway.core?.enroll(name, { replace, confirm: false }).then(
+        (text) => (invite ??= text),
+        () => undefined,
+      )
+      this.world.after(2_000, ask)
+    }
+    ask()
+    if (!(await this.world.until(this.world.now + ENROL_MS, () => invite !== undefined)))
+      this.world.broken(`${name} could not be enrolled`)
+    return invite!
+  }
+}

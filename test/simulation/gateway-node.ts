@@ -1,0 +1,194 @@
+import { crypto, directoryKey, equalBytes, openHello, signGatewayCertificate } from '@fieldwhisper/protocol'
+import type { RelayInfo } from '@fieldwhisper/protocol'
+import {
+  BRIDGE_TABLES,
+  CORE_TABLES,
+  GatewayCore,
+  Meta,
+  type GatewayIdentity,
+  type HelloJob,
+  type Ports,
+} from '../../gateway/src/core/index.js'
+import { lastOutboxSequence } from '../../gateway/src/bridge/outbox-position.js'
+import { Relays } from '../../gateway/src/relays.js'
+import type { Checkers } from './checkers.js'
+import type { Dice } from './dice.js'
+import { Disk } from './disk.js'
+import { LanPort, type Lan } from './lan.js'
+import { Life } from './life.js'
+import { VirtualRelayClient, type Dial } from './relay-client.js'
+import type { World } from './world.js'
+
+export interface GatewayParts {
+  readonly world: World
+  readonly dice: Dice
+  readonly checkers: Checkers
+  readonly lan: Lan
+  readonly dial: Dial
+  readonly relays: readonly RelayInfo[]
+}
+
+export const GATEWAY = 'gateway'
+const TICK_MS = 100
+
+/** The gateway: the real core and its side of the relays, on a virtual disk, links and wires. */
+export class GatewayNode {
+  readonly disk: Disk
+  core: GatewayCore | undefined
+  outboxFull = false
+  readonly #parts: GatewayParts
+  readonly #identity: GatewayIdentity
+  #life: Life
+  #port: LanPort | undefined
+  #clients: VirtualRelayClient[] = []
+  #bootAt = -1_000_000
+
+  constructor(parts: GatewayParts) {
+    const { world, dice, checkers } = parts
+    this.#parts = parts
+    this.#identity = newIdentity(dice)
+    this.disk = new Disk({
+      tables: [...CORE_TABLES, ...BRIDGE_TABLES],
+      dice: dice.fork(),
+      flushed: (writes) => checkers.flushed(writes),
+    })
+    this.disk.onCrash = () => this.end(() => 10)
+    this.#life = new Life(world)
+    this.#life.end()
+  }
+
+  get alive(): boolean {
+    return this.#life.alive
+  }
+
+  async start(): Promise<void> {
+    if (this.#life.alive) return
+    const { world } = this.#parts
+    const life = (this.#life = new Life(world))
+    const store = await this.disk.open(life)
+    if (!store.get('meta', Buffer.from('counters'))) await store.commit([Meta.initialWrite()])
+    if (!life.alive) return
+    const core = this.#open(life)
+    core.tick()
+    await core.announceRelays(this.#parts.relays)
+    await core.settled()
+    if (!life.alive) return
+    this.core = core
+    life.every(TICK_MS, () => core.tick())
+    this.#relays?.use(this.#parts.relays).catch((error: unknown) => world.broken(String(error)))
+    this.#openLan(life, core)
+    world.log('the gateway is up')
+  }
+
+  end(heardInMs: () => number, power = true): void {
+    if (!this.#life.alive) return
+    const { world } = this.#parts
+    this.#life.end()
+    this.core = undefined
+    this.#port?.end(heardInMs)
+    for (const client of this.#clients.splice(0)) client.kill(heardInMs())
+    if (power) this.#bootAt = world.now
+    world.log('the gateway is down')
+  }
+
+  #relays: Relays | undefined
+  #record: Uint8Array | undefined
+
+  #open(life: Life): GatewayCore {
+    const { world, dice, checkers, dial } = this.#parts
+    const slot = directoryKey(this.#identity.master)
+    const said = (packet: Uint8Array): void => checkers.saidByGateway(packet)
+    const relays = new Relays(slot, {
+      reporter: { event: (_level, code) => world.log(`gateway ${code}`) },
+      onPacket: (relay, packet) => life.alive && core.packet({ via: 'relay', id: relay }, packet),
+      onRecord: (relay, record) => core.ownRecord({ via: 'relay', id: relay }, record),
+      drive: {
+        client: (options) => {
+          const client = new VirtualRelayClient(options, life, dice.fork(), dial, said)
+          this.#clients.push(client)
+          return client
+        },
+        after: (delayMs, task) => void life.after(delayMs, task),
+      },
+    })
+    this.#relays = relays
+    let sequence = lastOutboxSequence(this.disk.store)
+    const ports: Ports = {
+      send: (link, packet) => {
+        if (!life.alive) return false
+        said(packet)
+        return this.#port?.send(link, packet) ?? false
+      },
+      deposit: (packet) => life.alive && relays.deposit(packet),
+      discard: (relay, address, hash) => relays.discard(relay, address, hash),
+      renew: (relay) => relays.renew(relay),
+      hold: (key) => relays.hold(key),
+      release: (key) => relays.release(key),
+      publish: (record) => {
+        this.#record = record
+        relays.publish(record)
+      },
+      openHello: (job) => void life.after(dice.between(1, 60), () => work(core, job)),
+      useful: () => undefined,
+      agentGone: () => undefined,
+      committed: () => undefined,
+      fatal: () => life.alive && this.end(() => 10, false),
+      report: (_level, code) => life.alive && world.log(`gateway ${code}`),
+    }
+    const core: GatewayCore = new GatewayCore({
+      store: this.disk.store,
+      identity: this.#identity,
+      ports,
+      clock: {
+        monoMs: () => Math.floor(world.now - this.#bootAt),
+        wallMs: () => 1_800_000_000_000 + Math.floor(world.now),
+        quality: () => 'synchronised',
+        bootId: new Uint8Array(8),
+      },
+      random: dice.bytes,
+      running: () => Math.floor(world.now),
+      nextSequence: () => ++sequence,
+      noRoom: () => (this.outboxFull ? 'outbox-full' : undefined),
+      freeBallast: () => false,
+      relays: this.#parts.relays,
+    })
+    return core
+  }
+
+  #openLan(life: Life, core: GatewayCore): void {
+    const slot = directoryKey(this.#identity.master).address
+    const port = new LanPort(this.#parts.lan, life, GATEWAY, {
+      opened: (link) => void port.ask(link, slot),
+      packet: (link, packet) => core.packet({ via: 'link', id: link }, packet),
+      question: (link, asked) => {
+        if (this.#record && equalBytes(asked, slot)) port.answer(link, this.#record)
+      },
+      record: (link, record) => void core.ownRecord({ via: 'link', id: link }, record),
+      closed: (link) => core.linkClosed(link),
+    })
+    this.#port = port
+  }
+}
+
+/** What the worker thread does. */
+function work(core: GatewayCore, job: HelloJob): void {
+  const opened = openHello(job.packet, job.secrets)
+  core.helloOpened({
+    id: job.id,
+    ...(opened && { opened }),
+    agreementKey: opened ? crypto.agreementKey(job.oneTime.prekeySecret).publicKey : new Uint8Array(0),
+    kemKey: opened ? crypto.kem.publicKey(job.oneTime.kemSeed) : new Uint8Array(0),
+  })
+}
+
+function newIdentity(dice: Dice): GatewayIdentity {
+  const siteSeed = dice.bytes(32)
+  const signingSeed = dice.bytes(32)
+  const agreementSecret = dice.bytes(32)
+  const certificate = signGatewayCertificate(crypto.signingKey(siteSeed), {
+    number: 1,
+    signingKey: crypto.signingKey(signingSeed).publicKey,
+    agreementKey: crypto.agreementKey(agreementSecret).publicKey,
+  })
+  return { siteName: 'sim', siteSeed, signingSeed, agreementSecret, master: dice.bytes(32), certificate }
+}

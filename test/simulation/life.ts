@@ -1,0 +1,36 @@
+import type { World } from './world.js'
+
+/** One life of a process: its timers die with it, and what it still does reaches nobody. */
+export class Life {
+  readonly world: World
+  #alive = true
+
+  constructor(world: World) {
+    this.world = world
+  }
+
+  get alive(): boolean {
+    return this.#alive
+  }
+
+  end(): void {
+    this.#alive = false
+  }
+
+  after(delayMs: number, task: () => void): () => void {
+    return this.world.after(delayMs, () => {
+      if (this.#alive) task()
+    })
+  }
+
+  every(intervalMs: number, task: () => void): () => void {
+    let cancelled = false
+    const again = (): void => {
+      if (cancelled) return
+      task()
+      this.after(intervalMs, again)
+    }
+    this.after(intervalMs, again)
+    return () => void (cancelled = true)
+  }
+}

@@ -1,0 +1,113 @@
+import { Dice } from './dice.js'
+import { Factory } from './factory.js'
+import { Faults } from './faults.js'
+import { drawPlan, planText } from './plan.js'
+import { World } from './world.js'
+
+const HOUR_MS = 3_600_000
+/**
+ * So long after the heal everything has arrived. An agent that has only a relay, which lied, offers again after 6 h; one whose session
+ * the gateway does not have says so after 60 min of silence.
+ */
+const HEAL_MS = 8 * HOUR_MS
+/** After so long without an end, time runs faster: the engines are woken less often. */
+const PATIENCE_MS = 10 * 60_000
+const AUDIT_MS = 10_000
+
+/** Tables of the gateway and the relays: so many a device, whatever is thrown at them. */
+const MAX_SESSIONS = 48
+const MAX_MAILBOXES = 100
+const MAX_WAITING_BYTES = 64 * 2 ** 20
+const MAX_OUTSTANDING = 4_096
+
+export interface SeedResult {
+  readonly seed: number
+  readonly plan: string
+  readonly fingerprint: string
+  readonly virtualMs: number
+  /** From the heal to the last reading. */
+  readonly healMs: number
+  readonly events: number
+  readonly readings: number
+  readonly dropped: number
+  readonly faults: ReadonlyMap<string, number>
+}
+
+/** A seed that broke a promise; `cause` says which. */
+export class SeedFailed extends Error {
+  constructor(seed: number, plan: string, lines: readonly string[], cause: unknown) {
+    const what = cause instanceof Error ? cause.message : String(cause)
+    const replay = `npm run simulate -- --from ${seed} --seeds 1 --log`
+    super([`seed ${seed}: ${what}`, `plan: ${plan}`, `replay: ${replay}`, ...lines].join('\n'), { cause })
+  }
+}
+
+/** Faults on; then heal, and everything that was accepted has to arrive without a hand. */
+export async function runSeed(seed: number, echo?: (line: string) => void): Promise<SeedResult> {
+  const dice = new Dice(seed)
+  const plan = drawPlan(dice.fork())
+  const world = new World(echo)
+  try {
+    const factory = new Factory(world, dice.fork(), plan)
+    audit(factory)
+    await factory.open()
+    const faults = new Faults(factory, dice.fork(), plan)
+    await world.until(world.now + plan.safetyMs)
+    faults.heal()
+    factory.quiet = true
+    world.log('healed')
+    const healedAt = world.now
+    world.after(PATIENCE_MS, () => factory.agents.forEach((agent) => (agent.tickMs = 2_000)))
+    if (!(await world.until(healedAt + HEAL_MS, () => done(factory)))) world.broken(unfinished(factory))
+    const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
+    const missing = factory.checkers.missing()
+    if (missing.length > dropped) world.broken(`${missing.length} readings are missing, ${dropped} were counted as dropped`)
+    return {
+      seed,
+      plan: planText(plan),
+      fingerprint: world.fingerprint,
+      virtualMs: world.now,
+      healMs: world.now - healedAt,
+      events: world.events,
+      readings: factory.checkers.accepted,
+      dropped,
+      faults: factory.tally.counts,
+    }
+  } catch (error) {
+    throw new SeedFailed(seed, planText(plan), world.lastLines, error)
+  }
+}
+
+function done({ agents }: Factory): boolean {
+  return agents.every(({ spool }) => spool !== undefined && spool.counters.held === 0)
+}
+
+function unfinished({ agents, checkers }: Factory): string {
+  const left = agents.flatMap(({ name, spool, engine }) => {
+    const held = spool?.counters.held
+    return held === 0 ? [] : [`${name} holds ${held}, ${JSON.stringify(engine?.core.status(0).session)}`]
+  })
+  return `not everything arrived: ${checkers.missing().length} missing; ${left.join('; ')}`
+}
+
+/** Looks at everything now and then. */
+function audit(factory: Factory): void {
+  const { world, agents, relays, gateway, checkers } = factory
+  for (const { name, spool, engine } of agents) {
+    if (!spool || !engine) continue
+    checkers.conserved(name, spool)
+    const { outstanding } = engine.courierStatus()
+    if (outstanding > MAX_OUTSTANDING) world.broken(`${name} has ${outstanding} packets outstanding`)
+  }
+  const { core } = gateway
+  if (core) {
+    const sessions = core.sessions.size
+    if (sessions > MAX_SESSIONS * Math.max(1, agents.length)) world.broken(`the gateway has ${sessions} sessions`)
+    if (core.waitingBytes > MAX_WAITING_BYTES) world.broken(`${core.waitingBytes} bytes wait at the gateway`)
+  }
+  for (const { name, mailboxes } of relays) {
+    const count = mailboxes?.counts.mailboxes ?? 0
+    if (count > MAX_MAILBOXES * (agents.length + 1)) world.broken(`${name} has ${count} mailboxes`)
+  }
+  world.after(AUDIT_MS, () => audit(factory))
+}
