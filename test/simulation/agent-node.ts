@@ -86,10 +86,17 @@ export class AgentNode {
     return this.#life.alive
   }
 
-  async start(): Promise<void> {
+  start(): void {
     if (this.#life.alive) return
+    const life = (this.#life = new Life(this.#parts.world))
+    life.begin(
+      () => this.#start(life),
+      () => this.end(() => 10, false),
+    )
+  }
+
+  async #start(life: Life): Promise<void> {
     const { world, checkers, dice, limits, batchMs, name } = this.#parts
-    const life = (this.#life = new Life(world))
     const store = await this.disk.open(life)
     const { id: bootId } = this.#boot
     const spool = await Spool.open({

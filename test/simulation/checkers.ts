@@ -1,5 +1,12 @@
 import type { Write } from '@fieldwhisper/host'
-import { decodeBatch, equalBytes, hex, PACKET_HELLO, type Reading, type StreamAck } from '@fieldwhisper/protocol'
+import {
+  decodeBatch,
+  equalBytes,
+  hex,
+  PACKET_HELLO,
+  type Reading,
+  type StreamAck,
+} from '@fieldwhisper/protocol'
 import { decodeItem, OUTBOX_TABLE } from '../../gateway/src/bridge/outbox-entry.js'
 import type { Spool } from '../../agent/src/spool/index.js'
 import type { World } from './world.js'
@@ -12,6 +19,8 @@ interface Given {
   published: boolean
 }
 
+/** As the encoding of a batch has it: rounding alone moves a wall clock by one. */
+const CLOCK_TOLERANCE_MS = 1
 /** Acknowledgements looked back at for one stream. */
 const REMEMBERED_ACKS = 32
 
@@ -50,7 +59,9 @@ export class Checkers {
   /** Readings of one agent, or of all, that `append` accepted and the gateway's disk does not have. */
   missing(agent?: string): number[] {
     return [...this.#given]
-      .filter(([, { accepted, published, ...one }]) => accepted && !published && (agent ?? one.agent) === one.agent)
+      .filter(
+        ([, { accepted, published, ...one }]) => accepted && !published && (agent ?? one.agent) === one.agent,
+      )
       .map(([id]) => id)
   }
 
@@ -75,7 +86,8 @@ export class Checkers {
     const leaf = Buffer.from(packet.buffer, packet.byteOffset + 2, isHello ? 28 : 20).toString('latin1')
     const before = this.#leaves.get(leaf)
     if (before === packet) return
-    if (before && !equalBytes(before, packet)) this.#world.broken(`${by} sealed two packets with one key and nonce`)
+    if (before && !equalBytes(before, packet))
+      this.#world.broken(`${by} sealed two packets with one key and nonce`)
     this.#leaves.set(leaf, packet)
   }
 
@@ -86,7 +98,12 @@ export class Checkers {
   }
 
   /** An agent opened this packet of the gateway and is about to free what it acknowledges. */
-  acknowledged(agent: string, packet: Uint8Array | undefined, spool: Spool, streams: readonly StreamAck[]): void {
+  acknowledged(
+    agent: string,
+    packet: Uint8Array | undefined,
+    spool: Spool,
+    streams: readonly StreamAck[],
+  ): void {
     const name = packet && Buffer.from(packet.buffer, packet.byteOffset + 2, 28).toString('latin1')
     const said = name === undefined ? undefined : this.#said.get(name)
     if (said === undefined)
@@ -100,7 +117,9 @@ export class Checkers {
         if (number >= through && !ranges.some(({ from, to }) => number >= from && number < to)) continue
         const flushed = this.#flushed.get(`${id}/${number}`)
         if (flushed === undefined || flushed > said)
-          this.#world.broken(`batch ${id}/${number} of ${agent} was acknowledged before it would survive a power cut`)
+          this.#world.broken(
+            `batch ${id}/${number} of ${agent} was acknowledged before it would survive a power cut`,
+          )
       }
     }
   }
@@ -115,7 +134,9 @@ export class Checkers {
     }
     const lost = this.missing(agent).filter((id) => !held.has(id))
     if (lost.length > spool.counters.dropped)
-      this.#world.broken(`${agent} restarted without reading ${lost.join()}, ${spool.counters.dropped} counted as dropped`)
+      this.#world.broken(
+        `${agent} restarted without reading ${lost.join()}, ${spool.counters.dropped} counted as dropped`,
+      )
   }
 
   /** At any time: accepted = published + held + counted as dropped; what is published may still be held. */
@@ -130,19 +151,23 @@ export class Checkers {
   #publish(agent: string, reading: Reading): void {
     const id = reading.value as number
     const given = this.#given.get(id)
-    if (!given) return this.#world.broken(`a reading is published that nobody took: ${JSON.stringify(reading)}`)
-    if (given.agent !== agent) this.#world.broken(`reading ${id} of ${given.agent} is published as ${agent}'s`)
+    if (!given)
+      return this.#world.broken(`a reading is published that nobody took: ${JSON.stringify(reading)}`)
+    if (given.agent !== agent)
+      this.#world.broken(`reading ${id} of ${given.agent} is published as ${agent}'s`)
     if (given.published) this.#world.broken(`reading ${id} of ${agent} is published in two batches`)
     const { name, unit, monoMs, wallMs, quality, clock } = given.reading
     const same =
       reading.name === name &&
       reading.unit === unit &&
       reading.monoMs === monoMs &&
-      reading.wallMs === wallMs &&
+      Math.abs(reading.wallMs - wallMs) <= CLOCK_TOLERANCE_MS &&
       reading.quality === quality &&
       reading.clock === clock
     if (!same)
-      this.#world.broken(`reading ${id} changed: ${JSON.stringify(given.reading)} to ${JSON.stringify(reading)}`)
+      this.#world.broken(
+        `reading ${id} changed: ${JSON.stringify(given.reading)} to ${JSON.stringify(reading)}`,
+      )
     given.published = true
     this.published++
   }
@@ -154,7 +179,9 @@ export class Checkers {
     for (const other of acks) {
       const grows = other.said < said ? other.through <= through : other.through >= through
       if (other.said !== said && !grows)
-        this.#world.broken(`stream ${stream}: acknowledged through ${other.through} and ${through}, the wrong way round`)
+        this.#world.broken(
+          `stream ${stream}: acknowledged through ${other.through} and ${through}, the wrong way round`,
+        )
     }
     acks.push({ said, through })
     if (acks.length > REMEMBERED_ACKS) acks.shift()

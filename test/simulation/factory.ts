@@ -51,8 +51,8 @@ export class Factory {
 
   /** Everything is switched on; whatever is down later is started again by itself. */
   async open(): Promise<void> {
-    for (const relay of this.relays) void relay.start()
-    void this.gateway.start()
+    for (const relay of this.relays) relay.start()
+    this.gateway.start()
     this.#supervise()
     for (let index = 0; index < this.#plan.agents; index++) await this.#addAgent(index)
     for (const agent of this.agents) this.#reads(agent)
@@ -77,7 +77,7 @@ export class Factory {
         this.held.add(node)
         this.world.after(this.#dice.between(200, 5_000), () => {
           this.held.delete(node)
-          void node.start()
+          node.start()
         })
       }
     }
@@ -96,13 +96,18 @@ export class Factory {
       (other) => other !== name,
     )
     const peers = lan ? [GATEWAY, ...(others.length > 0 ? [dice.pick(others)!] : [])] : []
-    const limits = { maxBytes: spoolBytes, maxAgeMs: 30 * 86_400_000, minFreeBytes: 0, onFull: 'drop_oldest' } as const
+    const limits = {
+      maxBytes: spoolBytes,
+      maxAgeMs: 30 * 86_400_000,
+      minFreeBytes: 0,
+      onFull: 'drop_oldest',
+    } as const
     const { world, checkers } = this
     const shared = { world, checkers, lan: this.lan, dial: this.#dial, limits, batchMs }
     const agent = new AgentNode({ ...shared, name, dice, peers, nextId: () => this.#nextId++ }, invite)
     agent.disk.onCrash = () => agent.end(() => 10, true)
     this.agents.push(agent)
-    void agent.start()
+    agent.start()
   }
 
   /** The operator repeats a command that got no answer. */

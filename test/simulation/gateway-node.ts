@@ -61,10 +61,17 @@ export class GatewayNode {
     return this.#life.alive
   }
 
-  async start(): Promise<void> {
+  start(): void {
     if (this.#life.alive) return
+    const life = (this.#life = new Life(this.#parts.world))
+    life.begin(
+      () => this.#start(life),
+      () => this.end(() => 10, false),
+    )
+  }
+
+  async #start(life: Life): Promise<void> {
     const { world } = this.#parts
-    const life = (this.#life = new Life(world))
     const store = await this.disk.open(life)
     if (!store.get('meta', Buffer.from('counters'))) await store.commit([Meta.initialWrite()])
     if (!life.alive) return

@@ -1,3 +1,4 @@
+import { HostError } from '@fieldwhisper/host'
 import type { World } from './world.js'
 
 /** One life of a process: its timers die with it, and what it still does reaches nobody. */
@@ -15,6 +16,15 @@ export class Life {
 
   end(): void {
     this.#alive = false
+  }
+
+  /** A start that the disk refuses ends the process; its supervisor tries again. */
+  begin(start: () => Promise<void>, end: () => void): void {
+    start().catch((error: unknown) => {
+      if (!(error instanceof HostError)) return this.world.note(error)
+      this.world.log(`did not start: ${error.code}`)
+      end()
+    })
   }
 
   after(delayMs: number, task: () => void): () => void {

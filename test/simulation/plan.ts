@@ -59,7 +59,17 @@ export function drawPlan(dice: Dice): Plan {
   }
 }
 
-export function planText({ agents, relays, lan, safetyMs, readEveryMs, batchMs, spoolBytes, rates, meddling }: Plan): string {
+export function planText({
+  agents,
+  relays,
+  lan,
+  safetyMs,
+  readEveryMs,
+  batchMs,
+  spoolBytes,
+  rates,
+  meddling,
+}: Plan): string {
   const sizes = `${agents} agents, ${relays} relays, LAN ${lan ? 'on' : 'off'}, ${safetyMs / 1_000} s, a reading each ${readEveryMs} ms`
   const batches = `batches of ${batchMs} ms, spool of ${spoolBytes} bytes`
   const faults = [...rates].map(([kind, rate]) => `${kind} ${rate.toFixed(1)}/min`)

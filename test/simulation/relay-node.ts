@@ -51,9 +51,16 @@ export class RelayNode {
     return this.#life.alive
   }
 
-  async start(): Promise<void> {
+  start(): void {
     if (this.#life.alive) return
     const life = (this.#life = new Life(this.#world))
+    life.begin(
+      () => this.#start(life),
+      () => this.end(() => 10),
+    )
+  }
+
+  async #start(life: Life): Promise<void> {
     const store = await this.disk.open(life)
     if (!life.alive) return
     const now = (): number => this.#world.now
@@ -134,7 +141,13 @@ export class RelayNode {
   #fromClient(conversation: Conversation, wire: RelayWire, frame: ClientFrame): void {
     if (frame.kind === 'deposit' && this.#interference.lies()) {
       const { request } = frame
-      const answer = encodeFrame({ kind: 'stored', request, status: STATUS.done, roomPackets: 9, roomBytes: 9_999 })
+      const answer = encodeFrame({
+        kind: 'stored',
+        request,
+        status: STATUS.done,
+        roomPackets: 9,
+        roomBytes: 9_999,
+      })
       return wire.send(1, answer, answer.length)
     }
     conversation.receive(frame, this.#world.now)

@@ -61,7 +61,8 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     if (!(await world.until(healedAt + HEAL_MS, () => done(factory)))) world.broken(unfinished(factory))
     const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
     const missing = factory.checkers.missing()
-    if (missing.length > dropped) world.broken(`${missing.length} readings are missing, ${dropped} were counted as dropped`)
+    if (missing.length > dropped)
+      world.broken(`${missing.length} readings are missing, ${dropped} were counted as dropped`)
     return {
       seed,
       plan: planText(plan),
@@ -102,7 +103,8 @@ function audit(factory: Factory): void {
   const { core } = gateway
   if (core) {
     const sessions = core.sessions.size
-    if (sessions > MAX_SESSIONS * Math.max(1, agents.length)) world.broken(`the gateway has ${sessions} sessions`)
+    if (sessions > MAX_SESSIONS * Math.max(1, agents.length))
+      world.broken(`the gateway has ${sessions} sessions`)
     if (core.waitingBytes > MAX_WAITING_BYTES) world.broken(`${core.waitingBytes} bytes wait at the gateway`)
   }
   for (const { name, mailboxes } of relays) {

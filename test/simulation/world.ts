@@ -52,6 +52,11 @@ export class World {
     return this.#hash.copy().digest('hex')
   }
 
+  /** Ends the run with what went wrong where nobody waits. */
+  note(error: unknown): void {
+    this.#broken ??= error
+  }
+
   /** Ends the run: thrown out of `until`, also from inside a promise or an effect whose owner would swallow it. */
   broken(what: string): never {
     this.#broken ??= new Broken(what)
@@ -93,7 +98,7 @@ export class World {
     const last = queue.pop()!
     if (queue.length === 0) return
     queue[0] = last
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const left = 2 * at + 1
       let first = at
       if (left < queue.length && before(queue[left]!, queue[first]!)) first = left
