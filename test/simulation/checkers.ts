@@ -53,6 +53,7 @@ export class Checkers {
 
   acceptedReading(id: number): void {
     this.#given.get(id)!.accepted = true
+    this.#world.trace(`accepted: ${id}`)
     this.accepted++
   }
 
@@ -76,6 +77,7 @@ export class Checkers {
       const place = `${hex(stream)}/${number}`
       if (this.#flushed.has(place)) this.#world.broken(`batch ${place} of ${name} is published twice`)
       this.#flushed.set(place, this.#moment)
+      this.#world.trace(`on disk: ${name} ${place}`)
       for (const reading of decodeBatch(batch).readings) this.#publish(name, reading)
     }
   }
@@ -89,6 +91,7 @@ export class Checkers {
     if (before && !equalBytes(before, packet))
       this.#world.broken(`${by} sealed two packets with one key and nonce`)
     this.#leaves.set(leaf, packet)
+    if (!before) this.#world.trace(`${by} sealed ${hex(packet.subarray(2, 30))}, ${packet.length} bytes`)
   }
 
   saidByGateway(packet: Uint8Array): void {

@@ -22,12 +22,19 @@ export class Factory {
   readonly relays: readonly RelayNode[]
   readonly gateway: GatewayNode
   readonly agents: AgentNode[] = []
+  /** Sources fall silent. */
+  quiet = false
   readonly #dice: Dice
   readonly #plan: Plan
   readonly #dial: Dial
+  readonly #prepare: (agent: AgentNode) => void
+  /** Dead, and to be started soon. */
+  readonly #starting = new Set<AgentNode | GatewayNode | RelayNode>()
   #nextId = 0
 
-  constructor(world: World, dice: Dice, plan: Plan) {
+  /** `prepare` sees each agent before it starts. */
+  constructor(world: World, dice: Dice, plan: Plan, prepare: (agent: AgentNode) => void = () => undefined) {
+    this.#prepare = prepare
     this.world = world
     this.#dice = dice
     this.#plan = plan
@@ -58,9 +65,6 @@ export class Factory {
     for (const agent of this.agents) this.#reads(agent)
   }
 
-  /** Sources fall silent. */
-  quiet = false
-
   #reads(agent: AgentNode): void {
     const { readEveryMs } = this.#plan
     this.world.after(this.#dice.between(0.5, 1.5) * readEveryMs, () => {
@@ -73,10 +77,10 @@ export class Factory {
   /** Supervisors: what died starts again in some seconds. */
   #supervise(): void {
     for (const node of [...this.relays, this.gateway, ...this.agents]) {
-      if (!node.alive && !this.held.has(node)) {
-        this.held.add(node)
+      if (!node.alive && !this.#starting.has(node)) {
+        this.#starting.add(node)
         this.world.after(this.#dice.between(200, 5_000), () => {
-          this.held.delete(node)
+          this.#starting.delete(node)
           node.start()
         })
       }
@@ -84,13 +88,10 @@ export class Factory {
     this.world.after(500, () => this.#supervise())
   }
 
-  /** Down for a while: nobody starts them. */
-  readonly held = new Set<AgentNode | GatewayNode | RelayNode>()
-
   async #addAgent(index: number): Promise<void> {
     const name = `agent-${index}`
     const invite = await this.#enrol(name)
-    const { batchMs, spoolBytes, lan } = this.#plan
+    const { batchMs, spoolBytes, onFull, lan } = this.#plan
     const dice = this.#dice.fork()
     const others = Array.from({ length: this.#plan.agents }, (_, other) => `agent-${other}`).filter(
       (other) => other !== name,
@@ -100,13 +101,14 @@ export class Factory {
       maxBytes: spoolBytes,
       maxAgeMs: 30 * 86_400_000,
       minFreeBytes: 0,
-      onFull: 'drop_oldest',
-    } as const
+      onFull,
+    }
     const { world, checkers } = this
     const shared = { world, checkers, lan: this.lan, dial: this.#dial, limits, batchMs }
     const agent = new AgentNode({ ...shared, name, dice, peers, nextId: () => this.#nextId++ }, invite)
     agent.disk.onCrash = () => agent.end(() => 10, true)
     this.agents.push(agent)
+    this.#prepare(agent)
     agent.start()
   }
 

@@ -1,3 +1,4 @@
+import type { OnFull } from '../../agent/src/spool/index.js'
 import type { Dice } from './dice.js'
 import type { Meddling } from './interference.js'
 
@@ -35,6 +36,7 @@ export interface Plan {
   readonly batchMs: number
   /** A small spool drops what does not fit, and counts it. */
   readonly spoolBytes: number
+  readonly onFull: OnFull
   /** Per minute. */
   readonly rates: ReadonlyMap<Recurring, number>
   readonly meddling: Meddling
@@ -54,6 +56,7 @@ export function drawPlan(dice: Dice): Plan {
     readEveryMs: dice.int(300, 5_000),
     batchMs: dice.pick([0, 100, 1_000, 5_000])!,
     spoolBytes: dice.chance(0.15) ? dice.int(20_000, 100_000) : 2 ** 30,
+    onFull: dice.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const)!,
     rates,
     meddling: { corruptFirst: some(), duplicate: some(), replay: some(), lie: some() },
   }
@@ -67,11 +70,12 @@ export function planText({
   readEveryMs,
   batchMs,
   spoolBytes,
+  onFull,
   rates,
   meddling,
 }: Plan): string {
   const sizes = `${agents} agents, ${relays} relays, LAN ${lan ? 'on' : 'off'}, ${safetyMs / 1_000} s, a reading each ${readEveryMs} ms`
-  const batches = `batches of ${batchMs} ms, spool of ${spoolBytes} bytes`
+  const batches = `batches of ${batchMs} ms, spool of ${spoolBytes} bytes (${onFull})`
   const faults = [...rates].map(([kind, rate]) => `${kind} ${rate.toFixed(1)}/min`)
   const meddled = Object.entries(meddling).flatMap(([kind, p]: [string, number]) =>
     p > 0 ? [`${kind} ${(100 * p).toFixed(1)} %`] : [],

@@ -1,3 +1,4 @@
+import { audit, done, unfinished } from './audit.js'
 import { Dice } from './dice.js'
 import { Factory } from './factory.js'
 import { Faults } from './faults.js'
@@ -12,13 +13,6 @@ const HOUR_MS = 3_600_000
 const HEAL_MS = 8 * HOUR_MS
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 10 * 60_000
-const AUDIT_MS = 10_000
-
-/** Tables of the gateway and the relays: so many a device, whatever is thrown at them. */
-const MAX_SESSIONS = 48
-const MAX_MAILBOXES = 100
-const MAX_WAITING_BYTES = 64 * 2 ** 20
-const MAX_OUTSTANDING = 4_096
 
 export interface SeedResult {
   readonly seed: number
@@ -77,39 +71,4 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
   } catch (error) {
     throw new SeedFailed(seed, planText(plan), world.lastLines, error)
   }
-}
-
-function done({ agents }: Factory): boolean {
-  return agents.every(({ spool }) => spool !== undefined && spool.counters.held === 0)
-}
-
-function unfinished({ agents, checkers }: Factory): string {
-  const left = agents.flatMap(({ name, spool, engine }) => {
-    const held = spool?.counters.held
-    return held === 0 ? [] : [`${name} holds ${held}, ${JSON.stringify(engine?.core.status(0).session)}`]
-  })
-  return `not everything arrived: ${checkers.missing().length} missing; ${left.join('; ')}`
-}
-
-/** Looks at everything now and then. */
-function audit(factory: Factory): void {
-  const { world, agents, relays, gateway, checkers } = factory
-  for (const { name, spool, engine } of agents) {
-    if (!spool || !engine) continue
-    checkers.conserved(name, spool)
-    const { outstanding } = engine.courierStatus()
-    if (outstanding > MAX_OUTSTANDING) world.broken(`${name} has ${outstanding} packets outstanding`)
-  }
-  const { core } = gateway
-  if (core) {
-    const sessions = core.sessions.size
-    if (sessions > MAX_SESSIONS * Math.max(1, agents.length))
-      world.broken(`the gateway has ${sessions} sessions`)
-    if (core.waitingBytes > MAX_WAITING_BYTES) world.broken(`${core.waitingBytes} bytes wait at the gateway`)
-  }
-  for (const { name, mailboxes } of relays) {
-    const count = mailboxes?.counts.mailboxes ?? 0
-    if (count > MAX_MAILBOXES * (agents.length + 1)) world.broken(`${name} has ${count} mailboxes`)
-  }
-  world.after(AUDIT_MS, () => audit(factory))
 }

@@ -35,6 +35,7 @@ async function main(): Promise<number> {
   const failed: number[] = []
   let virtualMs = 0
   let readings = 0
+  let longestHeal = { ms: 0, seed: from }
   let saidAt = performance.now()
   for (let seed = from; seed < from + seeds; seed++) {
     try {
@@ -42,6 +43,7 @@ async function main(): Promise<number> {
       faults.merge(result.faults)
       virtualMs += result.virtualMs
       readings += result.readings
+      if (result.healMs > longestHeal.ms) longestHeal = { ms: result.healMs, seed }
     } catch (error) {
       failed.push(seed)
       say(error instanceof Error ? error.message : String(error))
@@ -53,7 +55,8 @@ async function main(): Promise<number> {
   }
   say(
     `${seeds} seeds from ${from}: ${failed.length} failed${failed.length > 0 ? ` (${failed.join(', ')})` : ''}; ` +
-      `${(virtualMs / 3_600_000).toFixed(1)} h of simulated time, ${readings} readings; faults: ${faults.text}`,
+      `${(virtualMs / 3_600_000).toFixed(1)} h of simulated time, ${readings} readings, ` +
+      `longest heal ${(longestHeal.ms / 1_000).toFixed(0)} s (seed ${longestHeal.seed}); faults: ${faults.text}`,
   )
   return failed.length > 0 ? 1 : 0
 }

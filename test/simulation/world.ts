@@ -36,11 +36,16 @@ export class World {
   }
 
   log(line: string): void {
+    this.#lines.push(this.trace(line))
+    if (this.#lines.length > 2 * SHOWN_LINES) this.#lines.splice(0, SHOWN_LINES)
+  }
+
+  /** What only the whole log shows, and its fingerprint. */
+  trace(line: string): string {
     const entry = `${this.now.toFixed(3)} ${line}`
     this.#hash.update(entry)
     this.#echo?.(entry)
-    this.#lines.push(entry)
-    if (this.#lines.length > 2 * SHOWN_LINES) this.#lines.splice(0, SHOWN_LINES)
+    return entry
   }
 
   get lastLines(): readonly string[] {

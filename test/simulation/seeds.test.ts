@@ -1,0 +1,33 @@
+import t from 'tap'
+import { runSeed } from './run.js'
+import { Tally } from './tally.js'
+import { RECURRING } from './plan.js'
+
+/** About a second each. More: npm run simulate -- --seeds 1000. */
+const SEEDS = 24
+/** Seeds that once failed, each with what was wrong. */
+const REGRESSIONS: readonly number[] = []
+
+t.setTimeout(600_000)
+
+void t.test('the same seed twice gives the same log, another one another', async (t) => {
+  const seed = 7
+  const [first, second, other] = [await runSeed(seed), await runSeed(seed), await runSeed(seed + 1)]
+  t.ok(first.readings > 0)
+  t.same(second, first)
+  t.not(other.fingerprint, first.fingerprint)
+})
+
+void t.test('whatever a seed does to a site, nothing is lost, and all arrives when it is over', async (t) => {
+  const faults = new Tally()
+  for (const seed of [...Array.from({ length: SEEDS }, (_, i) => 100 + i), ...REGRESSIONS]) {
+    const result = await runSeed(seed)
+    faults.merge(result.faults)
+    t.pass(
+      `seed ${seed}: ${result.readings} readings, all there ${result.healMs.toFixed(0)} ms after the heal`,
+    )
+  }
+  const done = RECURRING.filter((kind) => faults.counts.has(kind))
+  t.same(done, RECURRING, 'every kind of fault was among them')
+  t.comment(faults.text)
+})
