@@ -6,13 +6,12 @@ import { drawPlan, planText } from './plan.js'
 import { World } from './world.js'
 
 const HOUR_MS = 3_600_000
-/**
- * So long after the heal everything has arrived. An agent that has only a relay, which lied, offers again after 6 h; one whose session
- * the gateway does not have says so after 60 min of silence.
- */
-const HEAL_MS = 8 * HOUR_MS
+/** So long after the heal everything has arrived: dead links are noticed and dialled again, and offers repeated each minute. */
+const HEAL_MS = 10 * 60_000
+/** An agent that has only a relay, which lied, offers again after 6 h, unless the silence makes it try a new session before. */
+const HEAL_AFTER_LIES_MS = 8 * HOUR_MS
 /** After so long without an end, time runs faster: the engines are woken less often. */
-const PATIENCE_MS = 10 * 60_000
+const PATIENCE_MS = 5 * 60_000
 
 export interface SeedResult {
   readonly seed: number
@@ -52,7 +51,8 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     world.log('healed')
     const healedAt = world.now
     world.after(PATIENCE_MS, () => factory.agents.forEach((agent) => (agent.tickMs = 2_000)))
-    if (!(await world.until(healedAt + HEAL_MS, () => done(factory)))) world.broken(unfinished(factory))
+    const healMs = plan.lan ? HEAL_MS : HEAL_AFTER_LIES_MS
+    if (!(await world.until(healedAt + healMs, () => done(factory)))) world.broken(unfinished(factory))
     const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
     const missing = factory.checkers.missing()
     if (missing.length > dropped)

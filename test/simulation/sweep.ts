@@ -19,7 +19,7 @@ const SCENARIO: Plan = {
   rates: new Map(),
   meddling: NO_MEDDLING,
 }
-const HEAL_MS = 2 * 3_600_000
+const HEAL_MS = 120_000
 
 export type Victim = 'gateway' | 'agent' | 'agent files' | 'relay'
 
