@@ -40,6 +40,7 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
   const dice = new Dice(seed)
   const plan = drawPlan(dice.fork())
   const world = new World(echo)
+  const release = world.catchRejections()
   try {
     const factory = new Factory(world, dice.fork(), plan)
     audit(factory)
@@ -70,5 +71,7 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     }
   } catch (error) {
     throw new SeedFailed(seed, planText(plan), world.lastLines, error)
+  } finally {
+    release()
   }
 }

@@ -37,6 +37,15 @@ export type Writes = Readonly<Record<Victim, number>>
 /** Runs the scenario with one power cut, or none; throws where something is broken or does not arrive. */
 export async function runCut(cut: Cut | undefined): Promise<Writes> {
   const world = new World()
+  const release = world.catchRejections()
+  try {
+    return await scenario(world, cut)
+  } finally {
+    release()
+  }
+}
+
+async function scenario(world: World, cut: Cut | undefined): Promise<Writes> {
   const dies = (victim: Victim) => (at: number, moment: 'before' | 'after') =>
     cut?.victim === victim && cut.at === at && cut.moment === moment
   const factory = new Factory(world, new Dice(SEED), SCENARIO, (agent) => {

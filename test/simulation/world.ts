@@ -68,6 +68,13 @@ export class World {
     throw this.#broken as Error
   }
 
+  /** What nobody catches in this world ends its run; the returned function stops that. */
+  catchRejections(): () => void {
+    const note = (error: unknown): void => this.note(error)
+    process.on('unhandledRejection', note)
+    return () => void process.off('unhandledRejection', note)
+  }
+
   /** Runs events until `done` says so, or until that time; true where it was done. */
   async until(endMs: number, done: () => boolean = () => false): Promise<boolean> {
     for (;;) {
