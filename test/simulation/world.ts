@@ -10,6 +10,9 @@ interface Task {
   cancelled: boolean
 }
 
+/** Events at one moment; more of them, and somebody tries again without waiting. */
+const MAX_AT_ONCE = 100_000
+
 /** A promise of a system under test is broken; its message says which. */
 export class Broken extends Error {}
 
@@ -22,6 +25,7 @@ export class World {
   readonly #lines: string[] = []
   readonly #echo: ((line: string) => void) | undefined
   #order = 0
+  #atOnce = 0
   #broken: unknown
 
   constructor(echo?: (line: string) => void) {
@@ -84,6 +88,8 @@ export class World {
       if (!next || next.at > endMs) break
       this.#pop()
       if (next.cancelled) continue
+      this.#atOnce = next.at > this.now ? 0 : this.#atOnce + 1
+      if (this.#atOnce > MAX_AT_ONCE) this.broken('somebody works for ever without waiting')
       this.now = next.at
       this.events++
       next.run()
