@@ -1,4 +1,5 @@
 import type { CourierEvent, RelayClientOptions } from '@fieldwhisper/mesh'
+import type { MemoryStore } from '@fieldwhisper/host/testing'
 import { crypto, decodeInvite, type Reading } from '@fieldwhisper/protocol'
 import {
   NO_SESSION,
@@ -59,6 +60,8 @@ export class AgentNode {
   readonly #parts: AgentParts
   readonly #identity
   readonly #files: Files
+  #copy: { readonly files: Files; readonly image: MemoryStore } | undefined
+  #restored = false
   #life: Life
   #port: LanPort | undefined
   #relays: AgentRelays | undefined
@@ -112,6 +115,8 @@ export class AgentNode {
     })
     if (!life.alive) return
     this.spool = spool
+    if (this.#restored) checkers.restored(name, spool)
+    this.#restored = false
     checkers.recovered(name, spool)
     this.#openPaths(life, spool)
     world.log(`${name} is up`)
@@ -131,6 +136,21 @@ export class AgentNode {
     this.#relays = undefined
     if (power) this.#boot = { id: dice.bytes(8), at: world.now }
     world.log(`${name} is down`)
+  }
+
+  /** Copies its whole disk, or, where there is a copy, puts that back. */
+  copyOrRestore(): 'agent disk copied' | 'agent restored' {
+    const copy = this.#copy
+    this.#copy = undefined
+    if (!copy) {
+      this.#copy = { files: { ...this.#files }, image: this.disk.image() }
+      return 'agent disk copied'
+    }
+    this.end(() => 10, true)
+    Object.assign(this.#files, copy.files)
+    this.disk.restore(copy.image)
+    this.#restored = true
+    return 'agent restored'
   }
 
   /** One reading of a source. */

@@ -127,14 +127,15 @@ export class Checkers {
     }
   }
 
+  /** The disk of this agent was replaced by an older image: what only it held is gone, and nobody promised that. */
+  restored(agent: string, spool: Spool): void {
+    const held = this.#held(agent, spool)
+    for (const id of this.missing(agent)) if (!held.has(id)) this.#given.get(id)!.accepted = false
+  }
+
   /** After a start everything that was accepted and is not published is held, or was counted as dropped. */
   recovered(agent: string, spool: Spool): void {
-    const held = new Set<unknown>()
-    for (const batch of spool.behind()) {
-      const bytes = spool.encoded(batch)
-      if (!bytes) return this.#world.broken(`a batch of ${agent} does not read`)
-      for (const { value } of decodeBatch(bytes).readings) held.add(value)
-    }
+    const held = this.#held(agent, spool)
     const lost = this.missing(agent).filter((id) => !held.has(id))
     if (lost.length > spool.counters.dropped)
       this.#world.broken(
@@ -149,6 +150,16 @@ export class Checkers {
       this.#world.broken(
         `${agent}: ${missing} readings are not published, ${counters.held} held, ${counters.dropped} dropped`,
       )
+  }
+
+  #held(agent: string, spool: Spool): ReadonlySet<unknown> {
+    const held = new Set<unknown>()
+    for (const batch of spool.behind()) {
+      const bytes = spool.encoded(batch)
+      if (!bytes) return this.#world.broken(`a batch of ${agent} does not read`)
+      for (const { value } of decodeBatch(bytes).readings) held.add(value)
+    }
+    return held
   }
 
   #publish(agent: string, reading: Reading): void {

@@ -64,6 +64,17 @@ export class Disk {
     return this.#store
   }
 
+  /** What is on it now for good, to be put back later. */
+  image(): MemoryStore {
+    return this.#store.afterPowerCut({ flush: async () => undefined })
+  }
+
+  /** An old image is written over it while nothing runs. */
+  restore(image: MemoryStore): void {
+    this.#pending = []
+    this.#store = image
+  }
+
   #growth(writes: readonly Write[]): number {
     const before = ({ table, key }: Write): number => this.#store.get(table, key)?.length ?? 0
     return writes.reduce((sum, write) => sum + (write.value?.length ?? 0) - before(write), 0)

@@ -109,6 +109,9 @@ export class Faults {
       case 'outbox full':
         gateway.outboxFull = true
         return this.#for(FULL_MS, () => (gateway.outboxFull = false))
+      case 'agent disk copied or restored':
+        if (agent) this.#factory.world.log(`${agent.name}: ${agent.copyOrRestore()}`)
+        return agent !== undefined
       case 'state files refused':
         if (!agent) return false
         agent.readOnly = true

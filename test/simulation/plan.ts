@@ -22,6 +22,7 @@ export const RECURRING = [
   'disks slow',
   'outbox full',
   'state files refused',
+  'agent disk copied or restored',
 ] as const
 
 export type Recurring = (typeof RECURRING)[number]

@@ -10,6 +10,8 @@ const HOUR_MS = 3_600_000
 const HEAL_MS = 10 * 60_000
 /** An agent that has only a relay, which lied, offers again after 6 h, unless the silence makes it try a new session before. */
 const HEAL_AFTER_LIES_MS = 8 * HOUR_MS
+/** An agent from an old disk speaks in a session that is over, notices by 60 min of silence, and is *lost* then. */
+const HEAL_AFTER_RESTORE_MS = 3 * HOUR_MS
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 5 * 60_000
 
@@ -52,7 +54,11 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     world.log('healed')
     const healedAt = world.now
     world.after(PATIENCE_MS, () => factory.agents.forEach((agent) => (agent.tickMs = 2_000)))
-    const healMs = plan.lan ? HEAL_MS : HEAL_AFTER_LIES_MS
+    const healMs = !plan.lan
+      ? HEAL_AFTER_LIES_MS
+      : plan.rates.has('agent disk copied or restored')
+        ? HEAL_AFTER_RESTORE_MS
+        : HEAL_MS
     if (!(await world.until(healedAt + healMs, () => done(factory)))) world.broken(unfinished(factory))
     const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
     const missing = factory.checkers.missing()
