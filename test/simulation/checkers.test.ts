@@ -122,7 +122,7 @@ void t.test('a reading that is neither published, held nor counted is noticed', 
     timers: { after: () => () => undefined },
     random: (n) => new Uint8Array(n),
     reporter: { event: () => undefined },
-    limits: { maxBytes: 2 ** 20, maxAgeMs: 1e9, minFreeBytes: 0, onFull: 'drop_oldest' },
+    limits: { maxBytes: 2 ** 20, maxAgeMs: 1e9, minFreeBytes: 0, alwaysBytes: 0, onFull: 'drop_oldest' },
     batch: { intervalMs: 1_000, maxReadings: 100 },
   })
   t.throws(() => given().recovered('agent-0', spool), /restarted without reading 1/)

@@ -101,6 +101,7 @@ export class Factory {
       maxBytes: spoolBytes,
       maxAgeMs: 30 * 86_400_000,
       minFreeBytes: 0,
+      alwaysBytes: 0,
       onFull,
     }
     const { world, checkers } = this
