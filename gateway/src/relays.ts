@@ -140,7 +140,10 @@ export class Relays {
   }
 
   status(): RelayState[] {
-    return [...this.#relays.values()].map(({ info, client }) => ({ url: info.url, connected: client.connected }))
+    return [...this.#relays.values()].map(({ info, client }) => ({
+      url: info.url,
+      connected: client.connected,
+    }))
   }
 
   #connect(info: RelayInfo): void {

@@ -1,5 +1,10 @@
 import type { Reporter } from '@fieldwhisper/host'
-import { createRelayClient, type CourierEvent, type RelayClient, type RelayClientOptions } from '@fieldwhisper/mesh'
+import {
+  createRelayClient,
+  type CourierEvent,
+  type RelayClient,
+  type RelayClientOptions,
+} from '@fieldwhisper/mesh'
 import { hex, type AddressKey, type RelayInfo } from '@fieldwhisper/protocol'
 
 export interface RelayHandlers {

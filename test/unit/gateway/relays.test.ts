@@ -104,7 +104,7 @@ void t.test('a mailbox is held, its packets come, and what is discarded does not
   relays.renew(0)
   await until(() => packets.length === 3, { ...SOON, what: 'what was not discarded, after a new connection' })
   t.same(packets[2]?.packet, other)
-  t.same(relays.status(), [{ url: `${info.url}/v1`, connected: true }])
+  t.same(relays.status(), [{ url: info.url, connected: true }])
 })
 
 void t.test('a released mailbox is gone', async (t) => {
