@@ -11,6 +11,7 @@ import type { Lan } from '@fieldwhisper/mesh'
 import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@fieldwhisper/protocol'
 import type { AgentConfig } from './config/schema.js'
 import { Engine, systemDrive } from './engine.js'
+import { starting } from './errors.js'
 import { Intake } from './intake.js'
 import { spoolHandlers, type AgentNews } from './look/source.js'
 import { agentLan } from './paths/lan.js'
@@ -64,6 +65,7 @@ export class Agent {
   #relays: AgentRelays | undefined
   #lan: Lan | undefined
   #name: string | undefined
+  #started = false
 
   constructor(options: AgentOptions) {
     this.#options = options
@@ -76,6 +78,7 @@ export class Agent {
       await this.#openSpool()
       await this.#openPaths()
       await this.#startSources()
+      this.#started = true
     } catch (error) {
       await this.stop()
       throw error
@@ -110,7 +113,11 @@ export class Agent {
       const { name, joined, inFlight, heardAgoMs } = this.status()
       return { name, joined, inFlight, heardAgoMs: heardAgoMs ?? null }
     }
-    return { status: () => this.status(), ...spoolHandlers(() => this.#view, news) }
+    const status = (): AgentStatus => {
+      if (!this.#started) throw starting()
+      return this.status()
+    }
+    return { status, ...spoolHandlers(() => this.#view, news) }
   }
 
   async #openSpool(): Promise<void> {

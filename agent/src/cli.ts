@@ -194,8 +194,11 @@ async function status(input: CliInput): Promise<number> {
   const { stateDir } = placeOf(input)
   const reply = await askControl(stateDir, 'status')
   const found = reply && 'ok' in reply ? (reply.ok as AgentStatus) : undefined
-  if (input.options['json'] === true) print(JSON.stringify(found ?? { ok: false, running: false }))
-  else if (!found) print(`No agent runs on ${stateDir}.`)
+  const starts = reply && 'error' in reply && reply.error.code === 'FW_AGENT_STARTING'
+  const absent = starts ? 'the agent is starting' : 'the agent does not run'
+  if (input.options['json'] === true)
+    print(JSON.stringify(found ?? { ok: false, running: false, problems: [absent] }))
+  else if (!found) print(starts ? 'The agent is starting.' : `No agent runs on ${stateDir}.`)
   else process.stdout.write(statusText(found))
   return found?.ok === true ? 0 : 1
 }

@@ -11,3 +11,7 @@ export class AgentError extends Error {
     this.code = code
   }
 }
+
+export function starting(): AgentError {
+  return new AgentError('FW_AGENT_STARTING', 'the agent is starting: repeat the command in a moment')
+}

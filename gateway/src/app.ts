@@ -118,10 +118,16 @@ export class Gateway {
   #lan: Lan | undefined
   #relays: Relays | undefined
   #embedded: RunningRelay | undefined
+  #started = false
 
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#clock = systemClock(options.reporter)
+  }
+
+  /** Until then its status says nothing: what is not open yet would look like trouble. */
+  get started(): boolean {
+    return this.#started
   }
 
   /** False: there is no identity, and no core will come. */
@@ -147,6 +153,7 @@ export class Gateway {
   async start(): Promise<void> {
     try {
       await this.#open()
+      this.#started = true
     } catch (error) {
       await this.stop().catch(() => undefined)
       throw error

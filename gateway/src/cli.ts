@@ -320,16 +320,18 @@ async function run(input: CliInput): Promise<number> {
 async function status(input: CliInput): Promise<number> {
   const { stateDir } = placeOf(input)
   const reply = await askControl(stateDir, 'status')
-  const found = reply && 'ok' in reply ? (reply.ok as GatewayStatus | null) : null
+  const found = reply && 'ok' in reply ? (reply.ok as GatewayStatus) : undefined
+  const starts = reply && 'error' in reply && reply.error.code === 'FW_GATEWAY_STARTING'
+  const absent = starts ? 'the gateway is starting' : 'the gateway does not run'
   if (input.options['json'])
+    print(JSON.stringify(found ?? { running: false, healthy: false, problems: [absent] }, null, 2))
+  else if (found) print(statusText(found))
+  else
     print(
-      JSON.stringify(
-        found ?? { running: false, healthy: false, problems: ['the gateway does not run'] },
-        null,
-        2,
-      ),
+      starts
+        ? 'The gateway is starting.'
+        : `No gateway runs on ${stateDir}. Start it: fieldwhisper-gateway run`,
     )
-  else print(found ? statusText(found) : `No gateway runs on ${stateDir}. Start it: fieldwhisper-gateway run`)
   return found?.healthy ? 0 : 1
 }
 

@@ -121,7 +121,11 @@ export function controlHandlers(
     return carry(core, place, () => gateway()?.relaysChanged() ?? Promise.resolve())
   }
   return {
-    status: () => gateway()?.status() ?? null,
+    status: () => {
+      const found = gateway()
+      if (!found?.started) throw starting()
+      return found.status()
+    },
     events: (args) => {
       const events = gateway()?.events
       if (!events) throw starting()

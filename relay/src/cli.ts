@@ -90,7 +90,7 @@ async function status({ options }: CliInput): Promise<number> {
   const reply = await askControl(stateDir, 'status')
   const found = reply && 'ok' in reply ? (reply.ok as RelayStatus | null) : null
   if (options['json'] === true) {
-    process.stdout.write(`${JSON.stringify(found ?? { ok: false })}\n`)
+    process.stdout.write(`${JSON.stringify(found ?? { ok: false, running: false })}\n`)
   } else if (!found) {
     process.stdout.write(reply ? 'The relay is starting.\n' : `No relay runs on ${stateDir}.\n`)
   } else {

@@ -9,7 +9,7 @@ import {
   type Reporter,
 } from '@fieldwhisper/host'
 import { z } from 'zod'
-import { AgentError } from '../errors.js'
+import { AgentError, starting } from '../errors.js'
 import { SPOOL_TABLES } from '../spool/index.js'
 import { SpoolView, type SpoolStats, type ViewPlace } from '../spool/view.js'
 import { rowOf, type ReadingRow } from './rows.js'
@@ -61,7 +61,7 @@ export function spoolHandlers(
   const opened = (): SpoolView => {
     const found = view()
     if (found) return found
-    throw new AgentError('FW_AGENT_STARTING', 'the agent is starting: repeat the command in a moment')
+    throw starting()
   }
   return {
     'spool-stats': async () => ({ ...(await opened().stats()), agent: news() }),

@@ -1,10 +1,9 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
 import t from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
+import { freePort } from '../../support/ports.js'
 import { until } from '../../support/until.js'
 import { here, type Program } from '../support/process.js'
 import {
@@ -18,15 +17,6 @@ import {
 } from '../support/site.js'
 
 const NO_LAN = { lan: { enabled: false } }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 void t.test(
   'one device at the hands of its operator: renamed, its relay moved, away and back as a new one',

@@ -127,7 +127,7 @@ void t.test('a gateway that starts, and one without identity, say which of both'
   const place = { stateDir: temporaryFolder(t), reporter, config: loadGatewayConfig() }
   const starting = controlHandlers(() => undefined, place)
   t.throws(() => starting['agents']!({}), { name: 'GatewayError', code: 'FW_GATEWAY_STARTING' })
-  t.equal(starting['status']!({}), null)
+  t.throws(() => starting['status']!({}), { code: 'FW_GATEWAY_STARTING' })
   const nobody = controlHandlers(() => ({ identified: false, core: undefined }) as never, place)
   t.throws(() => nobody['enroll']!({}), { name: 'GatewayError', code: 'FW_IDENTITY_MISSING' })
   t.end()

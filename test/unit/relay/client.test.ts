@@ -206,7 +206,7 @@ t.test(
     t.equal(ended.code, 0, 'SIGTERM ends it cleanly')
     t.same(program.survivors(), [])
     const gone = await here.run(node, [script, 'status', '--state', state, '--json'])
-    t.same([gone.code, JSON.parse(gone.stdout)], [1, { ok: false }])
+    t.same([gone.code, JSON.parse(gone.stdout)], [1, { ok: false, running: false }])
     const usage = await here.run(node, [script, 'run', '--listen', 'nonsense'])
     t.equal(usage.code, 2)
   },
