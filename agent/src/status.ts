@@ -140,5 +140,5 @@ const HOLD_TEXT: Readonly<Record<HoldReason, string>> = {
   'outbox-full': 'its outbox is full, the MQTT broker takes nothing',
   disk: 'its disk is full',
   confirm: 'it waits for the operator (gateway confirm NAME)',
-  clone: 'a copy of this device may exist, it waits for the operator',
+  clone: 'a copy of this device may exist, it waits for the operator (gateway clone NAME)',
 }

@@ -50,7 +50,11 @@ export const GATEWAY_TABLES: readonly string[] = [
   EVENTS_TABLE,
 ]
 /** These are published out of the outbox already, as surely as a reading. */
-const IN_OUTBOX: ReadonlySet<string> = new Set(['FW_READINGS_LOST', 'FW_ACKNOWLEDGED_BEFORE_RESTORE'])
+const IN_OUTBOX: ReadonlySet<string> = new Set([
+  'FW_READINGS_LOST',
+  'FW_ACKNOWLEDGED_BEFORE_RESTORE',
+  'FW_CLONE_SUSPECTED',
+])
 
 export interface GatewayOptions {
   readonly stateDir: string

@@ -108,6 +108,14 @@ const program: CliProgram = {
       options: { state, config },
       run: confirm,
     },
+    clone: {
+      summary:
+        'decides which of two devices with one identity goes on: keep the first, or replace it by the later',
+      example: 'fieldwhisper-gateway clone pump-7 keep',
+      positionals: ['NAME', 'keep|replace'],
+      options: { state, config },
+      run: clone,
+    },
     relays: {
       summary:
         'shows the relays that agents are told, adds one or removes one; agents hear of it by themselves',
@@ -240,6 +248,18 @@ async function confirm(input: CliInput): Promise<void> {
   const name = input.positionals[0]!
   await operate(placeOf(input), 'confirm', { name })
   print(`${name} may send readings.`)
+}
+
+async function clone(input: CliInput): Promise<void> {
+  const [name, decision] = input.positionals as [string, string]
+  if (decision !== 'keep' && decision !== 'replace')
+    throw new UsageError(
+      `Say what goes on: clone ${name} keep (the device that was there first) or replace (the later one).`,
+    )
+  await operate(placeOf(input), 'clone', { name, decision })
+  print(`The ${decision === 'keep' ? 'first' : 'later'} device goes on as ${name}. The other one is shut out and keeps its readings.
+It tries to come back within the hours and is held back again while both run: switch it off, or give it an identity of its
+own: fieldwhisper-agent leave on that device, then join it with an invite for another name.`)
 }
 
 async function relays(input: CliInput): Promise<void> {

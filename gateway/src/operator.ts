@@ -49,6 +49,7 @@ export interface OperatorCommands {
   revoke: { readonly name: string }
   rename: { readonly name: string; readonly to: string }
   confirm: { readonly name: string }
+  clone: { readonly name: string; readonly decision: 'keep' | 'replace' }
   relays: { readonly add?: RelayInfo; readonly remove?: string }
 }
 
@@ -58,6 +59,7 @@ export interface OperatorReplies {
   revoke: null
   rename: null
   confirm: null
+  clone: null
   relays: RelayInfo[]
 }
 
@@ -84,6 +86,10 @@ export function carry(core: GatewayCore, place: Place, relaysChanged: () => Prom
     },
     confirm: async ({ name }) => {
       await core.agree(name)
+      return null
+    },
+    clone: async ({ name, decision }) => {
+      await core.decideClone(name, decision)
       return null
     },
     relays: async ({ add, remove }) => {
@@ -141,6 +147,7 @@ export function controlHandlers(
     revoke: (args) => running().revoke(args as OperatorCommands['revoke']),
     rename: (args) => running().rename(args as OperatorCommands['rename']),
     confirm: (args) => running().confirm(args as OperatorCommands['confirm']),
+    clone: (args) => running().clone(args as OperatorCommands['clone']),
     relays: (args) => running().relays(args as OperatorCommands['relays']),
   }
 }

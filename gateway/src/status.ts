@@ -63,6 +63,12 @@ export function gatewayStatus(parts: {
     ...relayStates
       .filter(({ connected }) => !connected)
       .map(({ url }) => `the relay ${url} is not connected`),
+    ...agents
+      .filter(({ heldFrom, status }) => heldFrom > 0 && status !== 'revoked')
+      .map(
+        ({ name }) =>
+          `two devices use the identity of ${name}: fieldwhisper-gateway clone ${name} keep|replace`,
+      ),
     ...(count('waiting') > 0
       ? [`${count('waiting')} devices wait for your agreement: fieldwhisper-gateway confirm NAME`]
       : []),
@@ -87,7 +93,7 @@ export function gatewayStatus(parts: {
 export function agentLines(core: GatewayCore): AgentLine[] {
   return core.agents.all().map((agent) => ({
     name: agent.name,
-    status: agent.status === 'active' && !agent.confirmed ? 'joining' : agent.status,
+    status: stateOf(agent),
     key: agent.id.slice(0, 16),
     last_seen: agent.lastSeenWallMs > 0 ? new Date(agent.lastSeenWallMs).toISOString() : null,
     path: agent.lastPath ?? null,
@@ -95,4 +101,10 @@ export function agentLines(core: GatewayCore): AgentLine[] {
     lost: agent.lost,
     missing: core.ledger.missing(agent.key),
   }))
+}
+
+function stateOf({ status, confirmed, heldFrom }: Agent): string {
+  if (status !== 'active') return status
+  if (heldFrom > 0) return 'copied?'
+  return confirmed ? 'active' : 'joining'
 }

@@ -46,12 +46,20 @@ export class ScriptedAgent {
   nextNumber = 0
   /** The newest that this agent claims to have heard of. */
   siteRevision = 0
+  readonly #inviteLine: string
 
   constructor(inviteLine: string, seed: number) {
+    this.#inviteLine = inviteLine
     this.random = seededRandom(seed)
     this.key = crypto.signingKey(this.random(32))
     this.invite = decodeInvite(inviteLine)
     this.stream = new Uint8Array([0, 0, 0, 1, ...this.random(8)])
+  }
+
+  /** The same device once more, from a copy of its disk: identity and membership, and streams of its own since the same start. */
+  copy(seed: number): ScriptedAgent {
+    const { key, welcome, prekey, siteRevision } = this
+    return Object.assign(new ScriptedAgent(this.#inviteLine, seed), { key, welcome, prekey, siteRevision })
   }
 
   join(record: Uint8Array, messages: readonly UpMessage[] = []): AgentSession {
@@ -79,11 +87,11 @@ export class ScriptedAgent {
     })
   }
 
-  lost(record: Uint8Array, messages: readonly UpMessage[] = []): AgentSession {
+  lost(record: Uint8Array, messages: readonly UpMessage[] = [], last?: AgentSession): AgentSession {
     const { doorbell, certificate, k } = this.welcome!
     return this.#hello('lost', this.#verified(record), {
       identity: certificate,
-      continuity: new Uint8Array(8),
+      continuity: last?.secrets.id ?? new Uint8Array(8),
       k,
       r: ZEROS,
       knock: { id: doorbell.epoch, key: doorbell.secret },

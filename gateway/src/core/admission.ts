@@ -164,11 +164,13 @@ export class Admission {
     const successorAddress = successor(secrets.resumption).addressKey.address
     // Beginning on a session's successor says that the agent keeps that session.
     if (predecessor) sessions.confirm(turn, predecessor)
+    const named = opened.kind === 'lost' ? sessions.named(hex(opened.continuity)) : undefined
+    const parent = predecessor ?? (named && hex(named.agentKey) === hex(opened.agentKey) ? named : undefined)
     const session = beginSession(turn, secrets, {
       agentKey: opened.agentKey,
       order: meta.next(turn, 'nextSessionOrder'),
       kind: opened.kind,
-      ...(predecessor && { parent: predecessor.name }),
+      ...(parent && { parent: parent.name }),
     })
     sessions.add(turn, session)
     reserve(turn, session, 1)

@@ -42,6 +42,8 @@ export interface Agent {
   lost: number
   /** It said that everything of streams that began before this start number is gone. */
   lostBefore: number
+  /** Lines of its sessions from this one on are held: it may be a copy (lines.ts). 0: none is. */
+  heldFrom: number
   lastSeenWallMs: number
   /** In memory only. */
   clock?: ClockReport
@@ -89,6 +91,7 @@ export class Agents {
       readings: 0,
       lost: 0,
       lostBefore: 0,
+      heldFrom: 0,
       lastSeenWallMs: 0,
     }
     this.#byId.set(agent.id, agent)
@@ -149,13 +152,14 @@ function encode(agent: Agent): Uint8Array {
     agent.lost,
     agent.lastSeenWallMs,
     agent.lostBefore,
+    agent.heldFrom,
   ])
 }
 
 function decode(key: Uint8Array, value: Uint8Array): Agent {
-  const record = readRecord(value, 'agent', 12)
+  const record = readRecord(value, 'agent', 13)
   const [, name, status, certificate, inviteId, confirmed, noticeFrom, noticeNext] = record
-  const [readings, lost, lastSeen, lostBefore] = record.slice(8)
+  const [readings, lost, lastSeen, lostBefore, heldFrom] = record.slice(8)
   return {
     key,
     id: hex(key),
@@ -169,6 +173,7 @@ function decode(key: Uint8Array, value: Uint8Array): Agent {
     readings: asFinite(readings, 'readings'),
     lost: asFinite(lost, 'lost'),
     lostBefore: asUint(lostBefore, 'start number'),
+    heldFrom: asFinite(heldFrom, 'held from'),
     lastSeenWallMs: asFinite(lastSeen, 'last seen'),
   }
 }

@@ -28,6 +28,8 @@ export const SETUP_REPEAT_MIN_MS = 2_000
 export const SETUP_REPEAT_MAX_MS = 60_000
 /** An agent that hears nothing takes 60 min to say so; meanwhile a gateway that holds readings back says it this often. */
 export const HOLD_REPEAT_MS = 60_000
+/** A line of sessions that said nothing for so long is gone; another one of the same device is then no copy. */
+export const COPY_SILENT_MS = 600_000
 /** A refusal is answered once in so long to one key. */
 export const REFUSAL_INTERVAL_MS = 60_000
 /** A copy of an accepted hello, and a packet whose leaf is used, are answered once in so long. */

@@ -27,6 +27,7 @@ import { Failures } from './failures.js'
 import { Inbox } from './inbox.js'
 import { Invites } from './invites.js'
 import { Ledger } from './ledger.js'
+import { Lines } from './lines.js'
 import { Meta } from './meta.js'
 import { News } from './news.js'
 import { PacketDesk } from './packet-desk.js'
@@ -71,6 +72,7 @@ export class GatewayCore {
   readonly #options: CoreOptions
   readonly #admission: Admission
   readonly #answers: Answers
+  readonly #lines: Lines
   readonly #restores: RestoreWatch
   readonly #setAside: SetAside
   readonly #turns: Turns
@@ -101,10 +103,13 @@ export class GatewayCore {
     this.#ownRecordsByLinks = new TokenBucket(OWN_RECORDS_BY_LINKS, now)
     const { agents, invites, ledger, meta, prekeys, sessions } = this
     const news = new News({ ports, clock, nextSequence })
+    const lines = new Lines({ agents, sessions, news }, now)
+    this.#lines = lines
     const parts = {
       agents,
       invites,
       ledger,
+      lines,
       meta,
       prekeys,
       sessions,
@@ -131,7 +136,8 @@ export class GatewayCore {
       inbox: new Inbox({ ...parts, restored: () => meta.counters.restores > 0 }),
       again: (arrival) => this.#arrive(arrival),
       blocked: () => this.blocked,
-      heldBack: (agent) => this.#holdOf(agent) !== undefined,
+      heldBack: (agent, session) => this.#holdOf(agent, session) !== undefined,
+      undecided: (agent, session) => this.#waitsFor(agent, session) !== undefined,
     })
     this.#turns = new Turns({
       store,
@@ -231,7 +237,19 @@ export class GatewayCore {
       const agent = this.#named(name)
       agent.status = 'active'
       this.agents.save(turn, agent)
-      turn.then(() => this.#setAside.agreed())
+      turn.then(() => this.#setAside.decided())
+    })
+  }
+
+  /** The operator says which of two devices with one identity goes on; the sessions of the other one end. */
+  decideClone(name: string, decision: 'keep' | 'replace'): Promise<void> {
+    return this.#change((turn) => {
+      const agent = this.#named(name)
+      if (agent.heldFrom === 0) {
+        throw new GatewayError('FW_CLONE_NONE', `no copy of ${name} is suspected: there is nothing to decide`)
+      }
+      this.#lines.decide(turn, agent, decision)
+      turn.then(() => this.#setAside.decided())
     })
   }
 
@@ -305,7 +323,7 @@ export class GatewayCore {
     const { talk } = session
     if (!agent || this.sessions.named(session.name) !== session) this.#speaking.delete(session)
     else if (talk.queued) return
-    else if (this.#answers.due(session, agent, now, this.#holdOf(agent))) {
+    else if (this.#answers.due(session, agent, now, this.#holdOf(agent, session))) {
       talk.queued = true
       this.#turns.task(() => session)
     } else if (!talk.ackDue && !this.#answers.setupWanted(session, agent)) this.#speaking.delete(session)
@@ -317,7 +335,7 @@ export class GatewayCore {
       session.talk.queued = false
       const agent = this.agents.find(session.agentKey)
       if (!agent || this.sessions.named(session.name) !== session) continue
-      const hold = this.#holdOf(agent)
+      const hold = this.#holdOf(agent, session)
       if (session.down.next < session.reserved && this.#answers.due(session, agent, now, hold)) {
         this.#answers.say(session, agent, now, hold)
       }
@@ -357,12 +375,19 @@ export class GatewayCore {
   #release(): void {
     for (const session of this.sessions.holding()) {
       const agent = this.agents.find(session.agentKey)
-      if (agent && !this.#holdOf(agent)) this.#turns.task((turn) => this.desk.release(turn, session, agent))
+      if (agent && !this.#holdOf(agent, session))
+        this.#turns.task((turn) => this.desk.release(turn, session, agent))
     }
   }
 
-  #holdOf(agent: Agent): HoldReason | undefined {
-    return agent.status === 'waiting' ? 'confirm' : this.hold
+  #holdOf(agent: Agent, session: Session): HoldReason | undefined {
+    return this.#waitsFor(agent, session) ?? this.hold
+  }
+
+  /** What the operator has to decide before anything is taken in this session. */
+  #waitsFor(agent: Agent, session: Session): 'confirm' | 'clone' | undefined {
+    if (agent.status === 'waiting') return 'confirm'
+    return this.#lines.isHeld(agent, session) ? 'clone' : undefined
   }
 
   #housekeep(turn: Turn): undefined {
@@ -371,6 +396,8 @@ export class GatewayCore {
     this.invites.expire(turn)
     this.sessions.expire(turn)
     this.ledger.expire(turn)
+    this.#lines.expire()
+    if (this.#lines.trustSurvivors(turn)) turn.then(() => this.#setAside.decided())
     return undefined
   }
 

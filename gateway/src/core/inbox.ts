@@ -16,6 +16,7 @@ import type { Agent, Agents } from './agents.js'
 import { MAX_NOTICE_ID, MAX_OPEN_STREAMS, SETUP_REPEAT_MAX_MS } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Ledger } from './ledger.js'
+import type { Lines } from './lines.js'
 import { Losses } from './losses.js'
 import type { News } from './news.js'
 import type { Path, Session } from './session.js'
@@ -26,6 +27,7 @@ interface Parts {
   readonly agents: Agents
   readonly invites: Invites
   readonly ledger: Ledger
+  readonly lines: Lines
   readonly news: News
   readonly sessions: Sessions
   readonly clock: Clock
@@ -53,7 +55,9 @@ export class Inbox {
 
   /** Takes one opened content; a content that does not read counts as empty and is reported. */
   take(turn: Turn, session: Session, agent: Agent, content: Uint8Array, path: Path): void {
-    const { news, clock } = this.#parts
+    const { news, clock, lines, sessions } = this.#parts
+    sessions.revive(turn, session)
+    lines.heard(agent, turn.now)
     session.talk.heardAt = turn.now
     session.talk.setupAt = Math.min(session.talk.setupAt, turn.now + SETUP_REPEAT_MAX_MS)
     agent.lastPath = path
@@ -82,6 +86,7 @@ export class Inbox {
       session.talk.stamp = { stampMs: data.stampMs, at: turn.now }
     }
     for (const state of data.streams) {
+      this.#noteStream(agent, state.stream)
       const unknown = ledger.declare(turn, agent.key, state)
       if (unknown > 0) this.#unknownBelowFloor(turn, agent, unknown, losses)
       mention(session, state.stream)
@@ -98,6 +103,7 @@ export class Inbox {
     const { stream, number } = sealed
     mention(session, stream)
     if (ledger.has(agent.key, stream, number)) return
+    this.#noteStream(agent, stream)
     const batch = read(sealed)
     if (batch === 'newer') {
       const text = `${agent.name} packs its readings in a way that this gateway does not know: update the gateway. Until then the agent keeps them`
@@ -168,14 +174,23 @@ export class Inbox {
   }
 
   #ready(turn: Turn, session: Session, agent: Agent): void {
-    const { sessions, agents, invites, news } = this.#parts
+    const { sessions, agents, invites, news, lines } = this.#parts
     sessions.confirm(turn, session)
+    lines.ready(turn, session, agent)
     if (agent.confirmed) return
     agent.confirmed = true
     agents.save(turn, agent)
     const invite = invites.find(agent.inviteId)
     if (invite && invite.state === 'bound') invites.set(turn, invite, 'used')
     news.report(agent, 'info', 'FW_AGENT_JOINED', `${agent.name} has joined`)
+  }
+
+  /** A start has one stream. Two with one start number: the device went back to an older disk, or there are two of it. */
+  #noteStream(agent: Agent, stream: Uint8Array): void {
+    const { ledger, news } = this.#parts
+    if (!ledger.isSecondOfStart(agent.key, stream)) return
+    const text = `${agent.name} counts its starts anew: its disk was put back from a copy, or a copy of it runs somewhere else`
+    news.report(agent, 'warn', 'FW_AGENT_RESTORED', text)
   }
 
   /** The agent was told that these are safe, and this ledger does not have them. */

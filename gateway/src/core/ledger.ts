@@ -75,6 +75,15 @@ export class Ledger {
     return record !== undefined && isSettled(record, number)
   }
 
+  /** Whether a stream is new here and the agent had another one since the same start. */
+  isSecondOfStart(agentKey: Uint8Array, stream: Uint8Array): boolean {
+    const records = this.#agents.get(hex(agentKey))?.records
+    if (!records || records.has(hex(stream))) return false
+    const start = readU32(stream, 0)
+    for (const record of records.values()) if (readU32(record.stream, 0) === start) return true
+    return false
+  }
+
   /** Notes one batch. 'refused' where it is out of the bounds that keep this ledger small; then it is not acknowledged. */
   receive(turn: Turn, agentKey: Uint8Array, stream: Uint8Array, number: number): Receipt {
     const record = this.#record(turn, agentKey, stream)

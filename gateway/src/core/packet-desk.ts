@@ -36,7 +36,9 @@ interface Parts {
   /** No handshakes. */
   readonly blocked: () => boolean
   /** Nothing is taken from this agent at the moment. */
-  readonly heldBack: (agent: Agent) => boolean
+  readonly heldBack: (agent: Agent, session: Session) => boolean
+  /** The operator has to decide first. */
+  readonly undecided: (agent: Agent, session: Session) => boolean
 }
 
 /**
@@ -131,7 +133,7 @@ export class PacketDesk {
     const link = routes.find(({ via }) => via === 'link')
     if (link) session.talk.link = link.id
     const path = pathOf(routes[0]!)
-    if (heldBack(agent)) sessions.hold(turn, session, { path, content: new Uint8Array(content) })
+    if (heldBack(agent, session)) sessions.hold(turn, session, { path, content: new Uint8Array(content) })
     else inbox.take(turn, session, agent, content, path)
     session.talk.ackDue = true
     return session
@@ -183,7 +185,7 @@ export class PacketDesk {
     const { route, packet } = arrival
     const agent = agents.find(session.agentKey)
     if (!agent) return this.#discard(turn, header, arrival)
-    if (agent.status === 'waiting') {
+    if (this.#parts.undecided(agent, session)) {
       if (route.via === 'relay') setAside.heldBack(route.id)
       return this.#repeat(turn, session, [route])
     }

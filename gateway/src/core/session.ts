@@ -53,7 +53,7 @@ export interface Session {
   /** Grows with every session of this gateway. */
   readonly order: number
   readonly kind: HelloKind
-  /** Hex id of the session it continues, where it does. */
+  /** Hex id of the session it continues or, lost, names as its last. */
   readonly parent?: string
   readonly up: OpeningDirection
   readonly down: SealingDirection
@@ -63,6 +63,8 @@ export interface Session {
   succession: Succession | undefined
   /** The agent said ready. */
   confirmed: boolean
+  /** Number of the line of sessions it belongs to (lines.ts); 0 until it is confirmed. */
+  line: number
   /** Running time at which a newer session was confirmed. */
   supersededRunning: number | undefined
   held: HeldContent | undefined
@@ -135,6 +137,7 @@ export function beginSession(
     createdRunning: turn.running,
     succession: undefined,
     confirmed: false,
+    line: 0,
     supersededRunning: undefined,
     held: undefined,
     reserved: 0,
@@ -176,6 +179,7 @@ function recordOf(session: Session): CborValue {
     session.createdRunning,
     succession ? [succession.resumption, succession.oneTime] : null,
     session.confirmed,
+    session.line,
     session.supersededRunning ?? null,
     held ? [held.path === 'lan', held.content] : null,
   ]
@@ -200,9 +204,10 @@ export function loadSession(store: Store, id: Uint8Array, value: Uint8Array, now
     created,
     succession,
     confirmed,
+    line,
     superseded,
     held,
-  ] = readRecord(value, 'session', 12)
+  ] = readRecord(value, 'session', 13)
   const upTree = store.get(TABLE.sessionUp, id)
   const down = store.get(TABLE.sessionDown, id)
   if (!upTree || !down) throw new Error('a tree of the session is missing')
@@ -223,6 +228,7 @@ export function loadSession(store: Store, id: Uint8Array, value: Uint8Array, now
     createdRunning: asFinite(created, 'created'),
     succession: loadSuccession(succession),
     confirmed: asBool(confirmed, 'confirmed'),
+    line: asFinite(line, 'line'),
     supersededRunning: superseded === null ? undefined : asFinite(superseded, 'superseded'),
     held: loadHeld(held),
     reserved: next,

@@ -30,10 +30,12 @@ export class Sessions {
   readonly #byAgent = new Map<string, Session[]>()
   readonly #holding = new Set<Session>()
   readonly #prekeys: Prekeys
+  readonly #meta: Meta
   readonly #ports: Ports
 
   constructor(store: Store, prekeys: Prekeys, meta: Meta, ports: Ports, now: number) {
     this.#prekeys = prekeys
+    this.#meta = meta
     this.#ports = ports
     for (const prekey of prekeys.doorbells()) this.openDoorbell(prekey)
     const loaded: Session[] = []
@@ -53,7 +55,7 @@ export class Sessions {
     loaded.sort((a, b) => b.order - a.order)
     for (const session of loaded) {
       this.#index(session)
-      meta.atLeast('nextSessionOrder', session.order + 1)
+      meta.atLeast('nextSessionOrder', Math.max(session.order, session.line) + 1)
     }
     for (const list of this.#byAgent.values()) list.sort((a, b) => a.order - b.order)
   }
@@ -98,9 +100,7 @@ export class Sessions {
 
   /** Adds a session and keeps the number of its rivals, the other hellos on the same successor or by a doorbell, in bounds. */
   add(turn: Turn, session: Session): void {
-    const rivals = this.of(session.agentKey).filter(
-      (other) => !other.confirmed && other.parent === session.parent,
-    )
+    const rivals = this.of(session.agentKey).filter((other) => !other.confirmed && isRival(other, session))
     for (const old of oldest(rivals, MAX_CANDIDATES - 1)) this.end(turn, old)
     const mine = this.of(session.agentKey)
     const spare = mine.filter(
@@ -133,10 +133,11 @@ export class Sessions {
    */
   confirm(turn: Turn, session: Session): void {
     if (session.confirmed) return
+    const parent = this.#parentOf(session)
+    session.line = this.#lineBehind(turn, session, parent)
     session.confirmed = true
     saveSession(turn, session)
-    const parent = session.parent === undefined ? undefined : this.#byName.get(session.parent)
-    if (parent) {
+    if (parent && session.kind === 'continue') {
       this.#closeSuccession(turn, parent)
       saveSession(turn, parent)
     }
@@ -145,6 +146,17 @@ export class Sessions {
       older.supersededRunning = turn.running
       saveSession(turn, older)
     }
+  }
+
+  /** Something came in a session that only another line replaced: it is not over. */
+  revive(turn: Turn, session: Session): void {
+    if (session.supersededRunning === undefined) return
+    const line = this.lineOf(session)
+    const isNewer = (other: Session): boolean =>
+      other.confirmed && other.line === line && other.order > session.order
+    if (this.of(session.agentKey).some(isNewer)) return
+    session.supersededRunning = undefined
+    saveSession(turn, session)
   }
 
   end(turn: Turn, session: Session): void {
@@ -167,11 +179,29 @@ export class Sessions {
     for (const session of [...this.of(agentKey)]) this.end(turn, session)
   }
 
-  /** Everything older than the session that the agent named as its oldest with something outstanding. */
+  /**
+   * The line of sessions that this one belongs to: its own once it is confirmed, before that the one it continues; 0 where it
+   * continues none.
+   */
+  lineOf(session: Session): number {
+    for (let at: Session | undefined = session; at; at = this.#parentOf(at)) if (at.line > 0) return at.line
+    return 0
+  }
+
+  linesOf(agentKey: Uint8Array): Set<number> {
+    return new Set(this.of(agentKey).flatMap(({ line }) => (line > 0 ? [line] : [])))
+  }
+
+  /**
+   * Everything older than the session that the agent named as its oldest with something outstanding. A copy of the device has a line of
+   * its own, which only its own sessions end.
+   */
   endBefore(turn: Turn, session: Session, oldest: string): void {
     const named = this.#byName.get(oldest)
     if (!session.confirmed || !named || hex(named.agentKey) !== hex(session.agentKey)) return
     for (const older of [...this.of(session.agentKey)]) {
+      const line = this.lineOf(older)
+      if (line > 0 && line !== session.line) continue
       if (older.order < named.order && older.order < session.order) this.end(turn, older)
     }
   }
@@ -187,6 +217,19 @@ export class Sessions {
         saveSession(turn, session)
       }
     }
+  }
+
+  #parentOf({ parent, agentKey, order }: Session): Session | undefined {
+    const found = parent === undefined ? undefined : this.#byName.get(parent)
+    return found && found.order < order && hex(found.agentKey) === hex(agentKey) ? found : undefined
+  }
+
+  /** The line of what it continues, unless another session went on with that: then there are two, and this begins the second. */
+  #lineBehind(turn: Turn, session: Session, parent: Session | undefined): number {
+    const line = parent ? this.lineOf(parent) : 0
+    const wentOn = (other: Session): boolean => other.line === line && other.order > parent!.order
+    if (line > 0 && !this.of(session.agentKey).some(wentOn)) return line
+    return this.#meta.next(turn, 'nextSessionOrder')
   }
 
   #index(session: Session): void {
@@ -217,6 +260,12 @@ export class Sessions {
     this.#endpoints.delete(hex(succession.addressKey.address))
     turn.then(() => this.#ports.release(succession.addressKey))
   }
+}
+
+/** Whether two hellos came to the same successor, or both to a doorbell. */
+function isRival(one: Session, other: Session): boolean {
+  const continues = one.kind === 'continue'
+  return continues === (other.kind === 'continue') && (!continues || one.parent === other.parent)
 }
 
 /** All but the newest `keep` of sessions in order. */

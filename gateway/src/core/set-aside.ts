@@ -33,12 +33,12 @@ export class SetAside {
     this.#missed.add(relay)
   }
 
-  /** A packet of this relay is for a device that waits for the operator: it is missed once he agrees. */
+  /** A packet of this relay is for a device that waits for the operator: it is missed once there is a decision. */
   heldBack(relay: number): void {
     this.#heldBack.add(relay)
   }
 
-  agreed(): void {
+  decided(): void {
     for (const relay of this.#heldBack) this.#missed.add(relay)
     this.#heldBack.clear()
   }

@@ -324,7 +324,7 @@ void t.test(
     aside.heldBack(6)
     aside.tick(200_000, () => undefined, true)
     t.same(renewed, [5, 5])
-    aside.agreed()
+    aside.decided()
     aside.tick(300_000, () => undefined, true)
     t.same(renewed, [5, 5, 6])
     t.end()
