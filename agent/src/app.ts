@@ -185,6 +185,7 @@ export class Agent {
         site,
         session: this.#folder.session(),
         batches: spool,
+        order: config.spool.order,
       },
       offerAll: config.lan.offer === 'all',
       clock: this.#clock,

@@ -63,6 +63,10 @@ export const agentConfigSchema = z.strictObject({
           z.enum(['drop_oldest', 'drop_newest', 'block']).default('drop_oldest'),
           'What gives way when the spool is full. block: sources that can wait do. What is dropped is counted and reported.',
         ),
+        order: about(
+          z.enum(['live_first', 'in_order']).default('live_first'),
+          'What is sent first after an outage: new readings, or the oldest. in_order: a new reading waits for all before it.',
+        ),
       })
       .prefault({}),
     'Readings on disk until the gateway has them.',

@@ -65,4 +65,6 @@ export const SAVE_SILENCE_MS = 5 * MINUTE_MS
 export const SAVE_AGAIN_MS = 10_000
 /** Packets that do not open: a burst, then so many a second from one path, above which the rest is dropped unread. */
 export const FAILURE_BUDGET = { perSecond: 200, burst: 400 } as const
+/** The operator hears of them so often at most. */
+export const FAILURES_TOLD_MS = 10 * MINUTE_MS
 export const MAX_SENDERS = 1_024

@@ -162,6 +162,7 @@ export class AgentCore {
   step(event: CoreEvent, now: number): CoreStep {
     const out: CoreEffect[] = []
     this.#take(event, now, out)
+    this.#tellFailures(now, out)
     if (!this.#started || this.#keeping.standing.state === 'stranger') return { effects: out, more: false }
     this.#keeping.retry(now, out)
     this.#sessions(now, out)
@@ -175,6 +176,14 @@ export class AgentCore {
     const heard = this.#heardAt !== undefined && now - this.#heardAt < SLOW_BATCHES_AFTER_MS
     this.#confirmations.step(this.#book, heard, now, out)
     return { effects: out, more }
+  }
+
+  #tellFailures(now: number, out: CoreEffect[]): void {
+    const packets = this.#failures.news(now)
+    if (packets === 0) return
+    const message =
+      "Packets that look like the gateway's did not open: they were altered on the way, or somebody forges them. True ones are not affected."
+    out.push({ type: 'event', level: 'warn', code: 'FW_AGENT_PACKETS_FAILED', message, fields: { packets } })
   }
 
   #take(event: CoreEvent, now: number, out: CoreEffect[]): void {

@@ -21,5 +21,5 @@ export interface CoreOptions {
   /** 8 bytes: which boot the clock counts from. */
   readonly bootId: Uint8Array
   /** Live readings before backlog (the default), or everything in order. */
-  readonly order?: 'live-first' | 'in-order'
+  readonly order?: 'live_first' | 'in_order'
 }

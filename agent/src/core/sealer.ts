@@ -60,7 +60,7 @@ export class Sealer {
   }
 
   closed(batch: HeldBatch): void {
-    if (this.#parts.options.order === 'in-order' || this.#live.length >= LIVE_QUEUE) this.#backlogDone = false
+    if (this.#parts.options.order === 'in_order' || this.#live.length >= LIVE_QUEUE) this.#backlogDone = false
     else this.#live.push(batch)
   }
 

@@ -86,6 +86,8 @@ export const MAX_HELLOS_A_SUCCESSOR = 256
 /** Packets that do not open: 200/s a link or address, 1,000/s in all, above which the rest waits or is dropped unread. */
 export const FAILURE_BUDGET = { perSecond: 200, burst: 400 } as const
 export const FAILURES_IN_ALL = { perSecond: 1_000, burst: 2_000 } as const
+/** The operator hears of them so often at most. */
+export const FAILURES_TOLD_MS = 10 * 60_000
 /** Packets of relays that wait for a budget: a relay hands each over once a connection, so they are not dropped. */
 export const MAX_SET_ASIDE_BYTES = 8 * 1024 * 1024
 export const SET_ASIDE_A_TICK = 64

@@ -23,7 +23,7 @@ import {
   OWN_RECORDS_BY_LINKS,
 } from './constants.js'
 import { Door } from './door.js'
-import { Failures } from './failures.js'
+import { FailedPackets, Failures } from './failures.js'
 import { Inbox } from './inbox.js'
 import { Invites } from './invites.js'
 import { Ledger } from './ledger.js'
@@ -73,6 +73,7 @@ export class GatewayCore {
   readonly #admission: Admission
   readonly #answers: Answers
   readonly #lines: Lines
+  readonly #failedPackets: FailedPackets
   readonly #restores: RestoreWatch
   readonly #setAside: SetAside
   readonly #turns: Turns
@@ -105,6 +106,7 @@ export class GatewayCore {
     const news = new News({ ports, clock, nextSequence })
     const lines = new Lines({ agents, sessions, news }, now)
     this.#lines = lines
+    this.#failedPackets = new FailedPackets(news)
     const parts = {
       agents,
       invites,
@@ -132,6 +134,7 @@ export class GatewayCore {
       door: new Door({ ...parts, master: identity.master }, now),
       admission: this.#admission,
       failures: new Failures(now),
+      failedPackets: this.#failedPackets,
       setAside: this.#setAside,
       inbox: new Inbox({ ...parts, restored: () => meta.counters.restores > 0 }),
       again: (arrival) => this.#arrive(arrival),
@@ -396,6 +399,7 @@ export class GatewayCore {
     this.invites.expire(turn)
     this.sessions.expire(turn)
     this.ledger.expire(turn)
+    this.#failedPackets.tell(turn.now)
     this.#lines.expire()
     if (this.#lines.trustSurvivors(turn)) turn.then(() => this.#setAside.decided())
     return undefined

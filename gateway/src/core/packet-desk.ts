@@ -10,7 +10,7 @@ import type { Admission } from './admission.js'
 import type { Agent, Agents } from './agents.js'
 import { MAX_ACKED_STREAMS, MAX_ASKERS, REPEAT_ANSWER_MS } from './constants.js'
 import type { Door } from './door.js'
-import type { Failures } from './failures.js'
+import type { FailedPackets, Failures } from './failures.js'
 import type { Inbox } from './inbox.js'
 import type { Ledger } from './ledger.js'
 import { Parking } from './parking.js'
@@ -27,6 +27,7 @@ interface Parts {
   readonly door: Door
   readonly admission: Admission
   readonly failures: Failures
+  readonly failedPackets: FailedPackets
   readonly setAside: SetAside
   readonly inbox: Inbox
   readonly ledger: Ledger
@@ -197,6 +198,7 @@ export class PacketDesk {
       case 'failed':
         this.counts.failed++
         failures.note(payer, turn.now)
+        this.#parts.failedPackets.note(agent)
         return this.#discard(turn, header, arrival)
       case 'duplicate':
         this.counts.duplicate++

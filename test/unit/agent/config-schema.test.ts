@@ -35,7 +35,13 @@ void t.test('an empty configuration reports this machine, on the LAN and the rel
     ],
     lan: { enabled: true, broadcast: false, peers: [], beacon_port: 24_707, loopback: false, offer: 'two' },
     batch: { interval: 1_000, max_readings: 1_000 },
-    spool: { max_bytes: 2 ** 30, max_age: 90 * 86_400_000, min_free_disk: 2 ** 28, on_full: 'drop_oldest' },
+    spool: {
+      max_bytes: 2 ** 30,
+      max_age: 90 * 86_400_000,
+      min_free_disk: 2 ** 28,
+      on_full: 'drop_oldest',
+      order: 'live_first',
+    },
     log: { level: 'info', format: 'text' },
   })
   t.same(parse('{}'), loadAgentConfig())

@@ -126,6 +126,24 @@ void t.test(
   },
 )
 
+void t.test('in order: a new reading waits for the backlog before it', async (t) => {
+  const rig = await joinedRig({ maxReadings: 1 })
+  rig.order = 'in_order'
+  await rig.restart()
+  rig.up = false
+  rig.window = 0
+  rig.spool.feed(500)
+  await rig.turn(2 * MINUTE, 1_000)
+  rig.up = true
+  rig.window = 4_096
+  rig.spool.feed(10)
+  await rig.turn(10_000)
+  t.same(
+    rig.gateway.values(),
+    Array.from({ length: 510 }, (_, value) => value),
+  )
+})
+
 void t.test('nothing more is sealed than the window takes', async (t) => {
   const rig = await joinedRig({ maxReadings: 1 })
   rig.up = false
@@ -251,4 +269,11 @@ void t.test('failed packets of one link are read no faster than 200 a second', a
   forged[60]! ^= 1
   for (let i = 0; i < 1_000; i++) rig.answerWith([forged])
   t.ok(rig.core.status(rig.now).failedPackets <= 400)
+  const told = (): number => rig.events.filter((code) => code === 'FW_AGENT_PACKETS_FAILED').length
+  t.equal(told(), 1)
+  await rig.turn(9 * MINUTE, 1_000)
+  rig.answerWith([forged])
+  t.equal(told(), 1, 'said again only when ten minutes have passed')
+  await rig.turn(2 * MINUTE, 1_000)
+  t.equal(told(), 2)
 })

@@ -38,6 +38,7 @@ export class CoreRig {
   /** The disk refuses these files. */
   readonly refuseSave = new Set<string>()
   window = 4_096
+  order: 'live_first' | 'in_order' = 'live_first'
   identity = crypto.signingKey(fresh(32))
   standing: Standing
   site: SiteState = NO_SITE
@@ -72,6 +73,7 @@ export class CoreRig {
         hasRoom: () => this.outstanding.size < this.window,
         random: fresh,
         bootId: BOOT,
+        order: this.order,
       },
       this.now,
     )

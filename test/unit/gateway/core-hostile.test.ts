@@ -312,3 +312,23 @@ function reknock(packet: Uint8Array, epoch: number): void {
   const hmac = createHmac('sha256', key).update(packet.subarray(0, 1)).update(packet.subarray(2, mac))
   packet.set(hmac.digest().subarray(0, 16), mac)
 }
+
+void t.test('what did not open is said, counted by device and not for every packet', async (t) => {
+  const { gateway, agent, session } = await settled()
+  const forge = (): Uint8Array => {
+    const packet = new Uint8Array(agent.seal(session, agent.empty()))
+    packet[60]! ^= 1
+    return packet
+  }
+  const told = (): unknown[] =>
+    gateway.events.filter(({ code }) => code === 'FW_PACKETS_FAILED').map(({ fields }) => fields)
+  await gateway.link(2, forge(), forge(), forge())
+  t.same(told(), [])
+  await gateway.tick(60_000)
+  t.same(told(), [{ agent: 'pump-7', packets: 3 }])
+  await gateway.link(2, forge())
+  await gateway.tick(60_000)
+  t.equal(told().length, 1)
+  await gateway.tick(600_000)
+  t.same(told().slice(1), [{ agent: 'pump-7', packets: 1 }])
+})
