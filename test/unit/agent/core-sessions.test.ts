@@ -254,3 +254,26 @@ void t.test(
     t.equal(new Set(rig.gateway.values()).size, sealed)
   },
 )
+
+void t.test('what an agent keeps on disk opens nothing that it has sent, and seals nothing', async (t) => {
+  const rig = await joinedRig()
+  await rig.read(2)
+  await rig.turn(2 * HOUR, 10_000)
+  await rig.read(2)
+  await rig.turn(2_000)
+  t.ok(rig.gateway.sessions.length >= 3, 'it has changed its session')
+  const disk = Buffer.from(bytesOf([rig.session, rig.site, rig.standing]))
+  const last = rig.gateway.sessions.at(-1)!
+  t.ok(disk.includes(Buffer.from(last.secrets.resumption)), 'what the next session needs is there')
+  for (const { secrets } of rig.gateway.sessions) {
+    const { up, down, box2Key, resumption } = secrets
+    for (const secret of [up.treeRoot, down.treeRoot, box2Key]) t.notOk(disk.includes(Buffer.from(secret)))
+    if (secrets !== last.secrets) t.notOk(disk.includes(Buffer.from(resumption)), 'r of a session before')
+  }
+})
+
+/** Every byte string in a state, one behind the other. */
+function bytesOf(state: unknown): number[] {
+  if (state instanceof Uint8Array) return [...state]
+  return typeof state === 'object' && state !== null ? Object.values(state).flatMap(bytesOf) : []
+}

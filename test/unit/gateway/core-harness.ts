@@ -38,6 +38,8 @@ export class CoreHarness {
   readonly held = new Map<string, AddressKey>()
   readonly events: { readonly code: string; readonly fields: unknown }[] = []
   readonly jobs: HelloJob[] = []
+  /** Every hello that came to the worker. */
+  readonly opened: HelloJob[] = []
   /** A test that does not expect the core to end is ended by it. */
   onFatal: (error: unknown) => void = (error) => {
     throw error
@@ -129,8 +131,11 @@ export class CoreHarness {
       hold: (key) => void this.held.set(hex(key.address), key),
       release: (key) => void this.held.delete(hex(key.address)),
       publish: (record) => (this.record = record),
-      openHello: (job) =>
-        this.workAtOnce ? queueMicrotask(() => this.#work(job)) : void this.jobs.push(job),
+      openHello: (job) => {
+        this.opened.push(job)
+        if (this.workAtOnce) queueMicrotask(() => this.#work(job))
+        else this.jobs.push(job)
+      },
       useful: () => undefined,
       agentGone: () => undefined,
       committed: () => undefined,

@@ -29,6 +29,18 @@ void t.test('what capabilities.md calls working names tests that exist', (t) => 
   t.end()
 })
 
+void t.test('every test that a document names exists', (t) => {
+  const named = pages.flatMap((page) =>
+    [...read(page).matchAll(/`(test\/[\w./-]+\.ts)`/g)].map((match) => ({ page, path: match[1]! })),
+  )
+  t.ok(named.length > 50)
+  t.same(
+    named.filter(({ path }) => !exists(path)),
+    [],
+  )
+  t.end()
+})
+
 void t.test('links between the documents lead somewhere', (t) => {
   t.same(
     pages.flatMap((page) =>
