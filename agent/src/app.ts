@@ -29,7 +29,7 @@ import {
   TABLE,
 } from './spool/index.js'
 import { SpoolView } from './spool/view.js'
-import { StateFolder } from './state/folder.js'
+import { SPOOL_MARK, StateFolder } from './state/folder.js'
 import { agentStatus, type AgentStatus } from './status.js'
 import { VERSION } from './version.js'
 
@@ -75,6 +75,7 @@ export class Agent {
 
   async start(): Promise<void> {
     try {
+      this.#folder.refuseNewer()
       await this.#openSpool()
       await this.#openPaths()
       await this.#startSources()
@@ -143,7 +144,7 @@ export class Agent {
     const { batch, spool } = config
     const opened = await Spool.open({
       store,
-      mark: markFile(this.#folder.file('spool.json'), reporter),
+      mark: markFile(this.#folder.file(SPOOL_MARK), reporter),
       clock,
       runningMs: () => running.nowMs(),
       timers: systemTimers,

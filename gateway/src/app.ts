@@ -2,6 +2,7 @@ import {
   asError,
   openRunningTime,
   openStore,
+  refuseNewerFiles,
   systemClock,
   systemRandom,
   type ProgramReporter,
@@ -29,12 +30,12 @@ import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
 import { GatewayCore } from './core/gateway-core.js'
 import type { GatewayIdentity, Ports } from './core/ports.js'
-import { CORE_TABLES } from './core/tables.js'
+import { CORE_TABLES, refuseNewerRecords } from './core/tables.js'
 import { ownRelayInfo, startEmbeddedRelay, toldRelayInfos } from './embedded-relay.js'
 import { EventList, EVENTS_TABLE } from './event-list.js'
 import { HandshakeWorker } from './handshake/worker-pool.js'
-import { STORE_FOLDER } from './identity-file.js'
-import { loadRelayList, mergeRelays } from './relay-list.js'
+import { IDENTITY_FILE, STORE_FOLDER } from './identity-file.js'
+import { loadRelayList, mergeRelays, RELAYS_FILE } from './relay-list.js'
 import { Relays } from './relays.js'
 import { RememberedLinks } from './remembered-links.js'
 import { gatewayStatus, type GatewayStatus } from './status.js'
@@ -65,13 +66,20 @@ export interface GatewayOptions {
   readonly onFatal: (error: Error) => void
 }
 
-/** Opens the gateway's store with all tables. */
-export function openGatewayStore(
+/** Opens the gateway's store with all tables. Rejects with FW_FILE_NEWER, FW_STORE_NEWER or FW_STATE_NEWER before anything changes. */
+export async function openGatewayStore(
   stateDir: string,
   reporter: ProgramReporter,
   onFatal: (error: Error) => void,
 ): Promise<SnapshotStore> {
-  return openStore({ dir: join(stateDir, STORE_FOLDER), tables: GATEWAY_TABLES, reporter, onFatal })
+  refuseNewerFiles([IDENTITY_FILE, RELAYS_FILE].map((name) => join(stateDir, name)))
+  return openStore({
+    dir: join(stateDir, STORE_FOLDER),
+    tables: GATEWAY_TABLES,
+    reporter,
+    onFatal,
+    refuseNewer: refuseNewerRecords,
+  })
 }
 
 export function openGatewayRunningTime(
@@ -389,7 +397,7 @@ export function toldRelays({
   reporter,
 }: Pick<GatewayOptions, 'config' | 'stateDir' | 'reporter'>): RelayInfo[] {
   const { enabled, urls } = config.relay
-  const own = enabled ? toldRelayInfos(stateDir, config.relay, urls) : []
+  const own = enabled ? toldRelayInfos(stateDir, config.relay, urls, reporter) : []
   return mergeRelays(own, config.relays, loadRelayList(stateDir, reporter))
 }
 

@@ -1,6 +1,6 @@
-import { errorText, type Reporter } from '@fieldwhisper/host'
+import { errorText, setAside, type Reporter } from '@fieldwhisper/host'
 import { randomBytes } from 'node:crypto'
-import { rmSync, statSync } from 'node:fs'
+import { lstatSync, rmSync, statSync } from 'node:fs'
 import { open, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -34,6 +34,7 @@ export class Ballast {
   /** Lays it down where it is not. Never throws: without it the disk counts as full. */
   static async open(options: BallastOptions): Promise<Ballast> {
     const ballast = new Ballast(options)
+    ballast.#clear()
     if (!ballast.#whole) await ballast.#lay()
     if (!ballast.#whole) ballast.#full()
     return ballast
@@ -42,8 +43,23 @@ export class Ballast {
   private constructor(options: BallastOptions) {
     this.#options = options
     this.#path = join(options.dir, 'ballast')
-    this.#whole = statSync(this.#path, { throwIfNoEntry: false })?.size === BALLAST_BYTES
+    const found = statSync(this.#path, { throwIfNoEntry: false })
+    this.#whole = found !== undefined && found.isFile() && found.size === BALLAST_BYTES
     this.#usedWhenFreed = options.bytesUsed()
+  }
+
+  /** Whatever is there instead is put aside: it would count as a full disk for ever. */
+  #clear(): void {
+    const { dir, reporter } = this.#options
+    try {
+      if (this.#whole || !lstatSync(this.#path, { throwIfNoEntry: false })?.isDirectory()) return
+      const kept = setAside(this.#path, Date.now())
+      const text = 'A state file could not be used; it was set aside.'
+      reporter.event('error', 'FW_FILE_SET_ASIDE', text, { file: this.#path, kept, reason: 'it is a folder' })
+    } catch (error) {
+      const text = 'The room kept for a full disk could not be set aside.'
+      reporter.event('warn', 'FW_BALLAST_FAILED', text, { state: dir, reason: errorText(error) })
+    }
   }
 
   /** Readings wait. */

@@ -27,9 +27,14 @@ export function ownRelayInfo(relay: RunningRelay, tls: boolean): RelayInfo {
 }
 
 /** How agents reach it: by the addresses of this machine, unless the configuration names better ones. */
-export function toldRelayInfos(stateDir: string, config: RelayConfig, urls: readonly string[]): RelayInfo[] {
+export function toldRelayInfos(
+  stateDir: string,
+  config: RelayConfig,
+  urls: readonly string[],
+  reporter: Reporter,
+): RelayInfo[] {
   mkdirSync(relayDir(stateDir), { recursive: true, mode: 0o700 })
-  const token = accessToken(relayDir(stateDir), config.access_token)
+  const token = accessToken(relayDir(stateDir), reporter, config.access_token)
   const scheme = config.tls ? 'wss' : 'ws'
   const told =
     urls.length > 0 ? urls : lanAddresses().map((host) => `${scheme}://${host}:${config.listen.port}`)

@@ -1,4 +1,4 @@
-import { readJsonFile, systemRandom, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import { readJsonFile, systemRandom, writeJsonFile, type Reporter } from '@fieldwhisper/host'
 import { crypto, signGatewayCertificate } from '@fieldwhisper/protocol'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -61,7 +61,7 @@ export function createIdentity(stateDir: string, siteName: string): GatewayIdent
     master: text(master),
     certificate: text(certificate),
   }
-  writeFileDurably(path, `${JSON.stringify(file, null, 2)}\n`)
+  writeJsonFile(path, file, 2)
   return { siteName, siteSeed, signingSeed, agreementSecret, master, certificate }
 }
 

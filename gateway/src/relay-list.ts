@@ -1,15 +1,15 @@
-import { errorText, readJsonFile, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import { errorText, readJsonFile, writeJsonFile, type Reporter } from '@fieldwhisper/host'
 import { relayTarget } from '@fieldwhisper/mesh'
 import { MAX_RELAYS, type RelayInfo } from '@fieldwhisper/protocol'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { GatewayError } from './errors.js'
 
-const FILE = 'relays.json'
+export const RELAYS_FILE = 'relays.json'
 /** What fits a WELCOME. */
 const MAX_URL_BYTES = 256
 
-const schema = z.array(
+const list = z.array(
   z
     .strictObject({ url: z.string(), token: z.string().optional(), fingerprint: z.string().optional() })
     .transform(({ url, token, fingerprint }): RelayInfo => ({
@@ -19,13 +19,19 @@ const schema = z.array(
     })),
 )
 
+/** A bare list is one that a person wrote. */
+const schema = z.union([
+  list,
+  z.strictObject({ version: z.literal(1), relays: list }).transform(({ relays }) => relays),
+])
+
 /** The relays that `gateway relays` added, beside those of the configuration. */
 export function loadRelayList(stateDir: string, reporter: Reporter): RelayInfo[] {
-  return readJsonFile(join(stateDir, FILE), { schema, reporter }) ?? []
+  return readJsonFile(join(stateDir, RELAYS_FILE), { schema, reporter }) ?? []
 }
 
 export function saveRelayList(stateDir: string, relays: readonly RelayInfo[]): void {
-  writeFileDurably(join(stateDir, FILE), `${JSON.stringify(relays, null, 2)}\n`)
+  writeJsonFile(join(stateDir, RELAYS_FILE), { version: 1, relays }, 2)
 }
 
 /**

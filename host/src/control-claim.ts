@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import type { Server } from 'node:net'
 import { CONTROL_PROBE_MS } from './constants.js'
 import { HostError, errorText, systemCode } from './errors.js'
+import { setAside } from './files.js'
 
 export interface Claim {
   /** Removes the socket if it is still the one of this claim. */
@@ -58,6 +59,7 @@ export async function claimSocket(server: Server, path: string): Promise<Claim> 
 }
 
 function removeLeftover(path: string, inode: number): void {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return void setAside(path, Date.now())
   const moved = `${path}.${randomBytes(2).toString('hex')}`
   try {
     renameSync(path, moved)

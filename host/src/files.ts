@@ -14,6 +14,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import type { ZodType } from 'zod'
 import { MAX_JSON_FILE_BYTES } from './constants.js'
 import { HostError, errorText, systemCode } from './errors.js'
@@ -53,6 +54,46 @@ export function syncFolder(path: string): void {
   }
 }
 
+/**
+ * Writes a JSON state file durably, with a checksum as its last key where the value is an object: a flipped bit must not make
+ * another key, address or number of it. Bytes are written as hexadecimal. Throws HostError `FW_FILE_FAILED`.
+ */
+export function writeJsonFile(path: string, value: object, indent = 0): void {
+  const text = JSON.stringify(
+    value,
+    (_, item: unknown) => (item instanceof Uint8Array ? Buffer.from(item).toString('hex') : item),
+    indent,
+  )
+  const body = /^(\{[^]*\S)\s*\}$/.exec(text)?.[1]
+  const [line, space] = indent > 0 ? [`\n${' '.repeat(indent)}`, ' '] : ['', '']
+  const whole = body && `${body},${line}"crc32":${space}"${checksum(body)}"${indent > 0 ? '\n' : ''}}`
+  writeFileDurably(path, `${whole ?? text}\n`)
+}
+
+const CHECKED = /^(\{[^]*\S),\s*"crc32":\s*"([0-9a-f]{8})"\s*\}\s*$/
+
+function checksum(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0')
+}
+
+/** Release of a state file's format; a file with a higher one is of a newer release. */
+const JSON_VERSION = 1
+
+/** The content of a state file. Throws SyntaxError or TypeError for one that is damaged, HostError `FW_FILE_NEWER`. */
+function parseJson(path: string, bytes: Uint8Array): unknown {
+  const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  const [, body, sum] = CHECKED.exec(text) ?? []
+  // One that a person wrote has no checksum; a damaged one leaves a key that no schema knows.
+  if (body === undefined) return JSON.parse(text)
+  if (checksum(body) !== sum) throw new SyntaxError('its checksum does not hold')
+  const content = JSON.parse(`${body}}`) as { readonly version?: unknown }
+  if (typeof content.version === 'number' && content.version > JSON_VERSION) {
+    const text = `${path} was written by a newer release (version ${content.version}).`
+    throw new HostError('FW_FILE_NEWER', text)
+  }
+  return content
+}
+
 export interface ReadJsonOptions<T> {
   /** Strict about every key; what it transforms is what is returned. */
   readonly schema: ZodType<T>
@@ -61,9 +102,10 @@ export interface ReadJsonOptions<T> {
 }
 
 /**
- * The content of a JSON state file, or undefined where there is none or it is not what it should be: then it is renamed
- * `<name>.corrupt-<time>` and reported (`FW_FILE_SET_ASIDE`). Throws HostError `FW_FILE_FAILED` when it exists and cannot
- * be read (permissions, disk): that is no reason to replace it.
+ * The content of a JSON state file, or undefined where there is none or it is not what it should be (a folder in its place
+ * too): then it is renamed `<name>.corrupt-<time>` and reported (`FW_FILE_SET_ASIDE`). Throws HostError `FW_FILE_NEWER` for one
+ * that a newer release wrote, and `FW_FILE_FAILED` when it exists and cannot be read (permissions, disk): that is no reason to
+ * replace it.
  */
 export function readJsonFile<T>(path: string, options: ReadJsonOptions<T>): T | undefined {
   let reason: string
@@ -71,16 +113,17 @@ export function readJsonFile<T>(path: string, options: ReadJsonOptions<T>): T | 
     const { size } = statSync(path)
     if (size > MAX_JSON_FILE_BYTES)
       throw new SyntaxError(`${size} bytes are more than ${MAX_JSON_FILE_BYTES}`)
-    const result = options.schema.safeParse(
-      JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))),
-    )
+    const result = options.schema.safeParse(parseJson(path, readFileSync(path)))
     if (result.success) return result.data
     reason = `${result.error.issues[0]?.path.join('.') || 'its top level'} is not as it should be`
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     // Text of the parser would quote the file, which may hold a secret.
-    if (error instanceof SyntaxError) reason = 'it is not JSON'
+    if (error instanceof SyntaxError)
+      reason = error.message.startsWith('its checksum') ? error.message : 'it is not JSON'
+    else if (error instanceof HostError) throw error
     else if (error instanceof TypeError) reason = 'it is not text'
+    else if (systemCode(error) === 'EISDIR') reason = 'it is a folder'
     else
       throw new HostError('FW_FILE_FAILED', `${path} cannot be read: ${errorText(error)}`, { cause: error })
   }
@@ -88,6 +131,20 @@ export function readJsonFile<T>(path: string, options: ReadJsonOptions<T>): T | 
   const text = 'A state file could not be used; it was set aside.'
   options.reporter.event('error', 'FW_FILE_SET_ASIDE', text, { file: path, kept, reason })
   return undefined
+}
+
+/**
+ * Throws HostError `FW_FILE_NEWER` if one of these state files was written by a newer release. To be called before anything in
+ * the folder changes; everything else that may be wrong with them is left to `readJsonFile`.
+ */
+export function refuseNewerFiles(paths: readonly string[]): void {
+  for (const path of paths) {
+    try {
+      if (statSync(path).size <= MAX_JSON_FILE_BYTES) parseJson(path, readFileSync(path))
+    } catch (error) {
+      if (error instanceof HostError) throw error
+    }
+  }
 }
 
 /** Renames what cannot be used to `<name>.corrupt-<time>` and returns the new path. Throws HostError `FW_FILE_FAILED`. */

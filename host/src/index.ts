@@ -6,7 +6,14 @@ export * from './config-fields.js'
 export * from './control.js'
 export * from './errors.js'
 export type * from './events.js'
-export { ensureStateDir, readJsonFile, setAside, writeFileDurably } from './files.js'
+export {
+  ensureStateDir,
+  readJsonFile,
+  refuseNewerFiles,
+  setAside,
+  writeFileDurably,
+  writeJsonFile,
+} from './files.js'
 export type { ReadJsonOptions } from './files.js'
 export { openStore } from './lmdb-store.js'
 export type { StoreOptions } from './lmdb-store.js'

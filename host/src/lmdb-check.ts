@@ -1,10 +1,19 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { PROBE_DOUBLINGS, PROBE_EXIT, PROBE_LIMIT_MS, PROBE_WALK_MS } from './constants.js'
-import { syncFolder } from './files.js'
+import { setAside, syncFolder } from './files.js'
 import { systemCode } from './errors.js'
 
 /** A file in the folder of a store: a page of it could not be read, so the next start sets the store aside. */
@@ -32,12 +41,36 @@ export async function reasonToSetAside(dir: string): Promise<string | undefined>
   return isAsLeft(dir) || (await probe(dir)) ? undefined : 'its file is damaged'
 }
 
-/** Before the first write: from here on the file changes. */
-export function markOpened(dir: string): void {
+/** What else lies in the folder is made anew by every start; a folder in the place of such a file would keep it from that. */
+export function clearTheWay(dir: string): void {
+  for (const name of [CLOSED_MARK, UNCLOSED_MARK, 'lock.mdb']) {
+    const path = join(dir, name)
+    if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) setAside(path, Date.now())
+  }
+}
+
+/** Before the first write: from here on the file changes. What it returns puts the marks back, where nothing was written. */
+export function markOpened(dir: string): () => void {
+  const before = [CLOSED_MARK, UNCLOSED_MARK].map((name) => ({
+    path: join(dir, name),
+    bytes: contentOf(dir, name),
+  }))
   const wasClosed = isAsLeft(dir)
   rmSync(join(dir, CLOSED_MARK), { force: true })
   syncFolder(dir)
   if (existsSync(join(dir, 'data.mdb'))) writeUnclosed(dir, wasClosed ? 0 : unclosed(dir) + 1)
+  return () => {
+    for (const { path, bytes } of before)
+      quietly(() => (bytes ? writeFileSync(path, bytes, { mode: 0o600 }) : rmSync(path, { force: true })))
+  }
+}
+
+function contentOf(dir: string, name: string): Buffer | undefined {
+  try {
+    return readFileSync(join(dir, name))
+  } catch {
+    return undefined
+  }
 }
 
 /** The store has served for long enough: whatever ends the process later is not a page that cannot be read at start. */

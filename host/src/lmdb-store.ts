@@ -18,7 +18,14 @@ import {
 import { HostError, asError, errorText } from './errors.js'
 import type { Reporter } from './events.js'
 import { setAside } from './files.js'
-import { markClosed, markDamaged, markLasting, markOpened, reasonToSetAside } from './lmdb-check.js'
+import {
+  clearTheWay,
+  markClosed,
+  markDamaged,
+  markLasting,
+  markOpened,
+  reasonToSetAside,
+} from './lmdb-check.js'
 import { ENGINE, commitError, isCorruption, noRoomError, prepareFolder, tightenFiles } from './lmdb-files.js'
 import { reserve, roomBytes } from './lmdb-room.js'
 import { frameRecord, openRecord } from './record.js'
@@ -40,6 +47,11 @@ export interface StoreOptions {
   readonly reserveBytes?: number
   /** The store can no longer promise anything: the program should end, its supervisor starts it again. */
   readonly onFatal?: (error: HostError) => void
+  /**
+   * Looks at a table before anything in the folder changes, and throws where a newer release has written: that error is what
+   * `openStore` rejects with, and the folder is as it was.
+   */
+  readonly refuseNewer?: (range: (table: string) => Iterable<Entry>) => void
   /** Only to look: nothing in the folder changes, what is damaged is refused instead of set aside. */
   readonly readOnly?: boolean
   /** For tests. */
@@ -63,7 +75,7 @@ interface FramedWrite {
  * Opens a durable `Store` on LMDB: one environment, one named database a table, every record with version and checksum.
  * What cannot be opened is renamed `<dir>.corrupt-<time>`, reported (`FW_STORE_SET_ASIDE`) and replaced by an empty one.
  *
- * Throws HostError `FW_STORE_OPEN_FAILED` (permissions, no room for an empty store), `FW_STORE_NEWER` (written by a newer
+ * Throws what `refuseNewer` throws, and HostError `FW_STORE_OPEN_FAILED` (permissions, no room for an empty store), `FW_STORE_NEWER` (written by a newer
  * release; left unchanged), `FW_STORE_MISUSED` (table names), with `readOnly` also `FW_STORE_DAMAGED`. `commit` rejects with `FW_STORE_FULL` (nothing written,
  * try again with room), `FW_STORE_FAILED` (fatal, also given to `onFatal`), `FW_STORE_CLOSED`, `FW_STORE_MISUSED`.
  */
@@ -74,8 +86,12 @@ export async function openStore(options: StoreOptions): Promise<SnapshotStore> {
     const reason =
       prepareFolder(options.dir) === 'in the way' ? 'it is not a folder' : await reasonToSetAside(options.dir)
     if (reason !== undefined) replace(options, reason)
-    markOpened(options.dir)
-    return await LmdbStore.open(options)
+    clearTheWay(options.dir)
+    const unmark = markOpened(options.dir)
+    return await LmdbStore.open(options).catch((error: unknown) => {
+      if (error instanceof NewerState) unmark()
+      throw error instanceof NewerState ? error.cause : error
+    })
   } catch (error) {
     if (error instanceof HostError) throw error
     const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
@@ -105,6 +121,9 @@ function replace({ dir, reporter, clock }: StoreOptions, reason: string): void {
     reason,
   })
 }
+
+/** Carries the refusal of a store that a newer release wrote: nothing was changed. */
+class NewerState extends Error {}
 
 class LmdbStore implements SnapshotStore {
   readonly #options: StoreOptions
@@ -144,7 +163,7 @@ class LmdbStore implements SnapshotStore {
     this.#options = options
     this.#root = root
     this.#tables = tableSet(options.tables)
-    const counters = decodeCounters(root.getBinary(COUNTERS_KEY), options.dir)
+    const counters = this.#refuseNewer(root)
     for (const name of [...this.#tables, QUARANTINE_TABLE]) this.#openTable(root, name)
     this.#counters = counters ?? this.#countAll()
     this.#group = { sizes: new Map(), counters: this.#counters, bytes: 0, free: 0 }
@@ -165,6 +184,28 @@ class LmdbStore implements SnapshotStore {
     // Of a store that may only be read the engine makes no table and returns nothing: it counts as empty.
     const database = root.openDB<Buffer, Uint8Array>(name, { ...ENGINE }) as Binary | undefined
     if (database) this.#databases.set(name, database)
+  }
+
+  /** Before the first table is made. */
+  #refuseNewer(root: RootDatabase<Buffer, Uint8Array>): StoreCounters | undefined {
+    try {
+      const counters = decodeCounters(root.getBinary(COUNTERS_KEY), this.#options.dir)
+      this.#options.refuseNewer?.((table) => this.#look(root, table))
+      return counters
+    } catch (cause) {
+      throw new NewerState('newer', { cause })
+    }
+  }
+
+  /** Records that are whole, of a table that is there. */
+  *#look(root: RootDatabase<Buffer, Uint8Array>, table: string): Iterable<Entry> {
+    checkTable(this.#tables, table)
+    const database = root.openDB<Buffer, Uint8Array>(table, { ...ENGINE, ...{ create: false } }) as
+      Binary | undefined
+    for (const { key, value: raw } of database?.getRange({ snapshot: false }) ?? []) {
+      const value = openRecord(key, raw)
+      if (value) yield { key: Uint8Array.from(key), value }
+    }
   }
 
   #lacks(table: string): boolean {

@@ -24,3 +24,14 @@ export function openRecord(key: Uint8Array, frame: Uint8Array): Uint8Array | und
   const sum = new DataView(frame.buffer, frame.byteOffset).getUint32(1)
   return crc32(value, crc32(key)) === sum ? value : undefined
 }
+
+/**
+ * Whether a frame is whole and of a later version. From version 2 on the sum covers the version byte too, before key and value:
+ * a damaged byte of this version's frames must not pass for a later one.
+ */
+export function isNewerRecord(key: Uint8Array, frame: Uint8Array): boolean {
+  if (frame.length < RECORD_HEADER_BYTES || frame[0]! <= RECORD_VERSION) return false
+  const value = frame.subarray(RECORD_HEADER_BYTES)
+  const sum = crc32(value, crc32(key, crc32(frame.subarray(0, 1))))
+  return new DataView(frame.buffer, frame.byteOffset).getUint32(1) === sum
+}

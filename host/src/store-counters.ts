@@ -1,6 +1,6 @@
 import { STORE_VERSION } from './constants.js'
 import { HostError } from './errors.js'
-import { frameRecord, openRecord } from './record.js'
+import { frameRecord, isNewerRecord, openRecord } from './record.js'
 
 /** What a store knows about itself without counting; written in every transaction, beside the names of the tables. */
 export interface StoreCounters {
@@ -25,14 +25,10 @@ export function encodeCounters({ usedBytes, quarantined, quarantineBytes }: Stor
 
 /** Undefined when the record is missing or bad: count anew. Throws HostError `FW_STORE_NEWER`. */
 export function decodeCounters(raw: Buffer | undefined, dir: string): StoreCounters | undefined {
+  if (raw && isNewerRecord(COUNTERS_KEY, raw)) throw newerError(dir, `records of version ${raw[0]}`)
   const value = raw && openRecord(COUNTERS_KEY, raw)
   if (!value || value.length === 0) return undefined
-  if (value[0] !== STORE_VERSION) {
-    throw new HostError(
-      'FW_STORE_NEWER',
-      `The store ${dir} was written by a newer release (layout ${value[0]}).`,
-    )
-  }
+  if (value[0] !== STORE_VERSION) throw newerError(dir, `layout ${value[0]}`)
   if (value.length !== VALUE_BYTES) return undefined
   const view = Buffer.from(value)
   return {
@@ -40,6 +36,10 @@ export function decodeCounters(raw: Buffer | undefined, dir: string): StoreCount
     quarantined: view.readUInt32BE(9),
     quarantineBytes: view.readDoubleBE(13),
   }
+}
+
+function newerError(dir: string, what: string): HostError {
+  return new HostError('FW_STORE_NEWER', `The store ${dir} was written by a newer release (${what}).`)
 }
 
 /** A bad record as the quarantine keeps it: table length u8 ‖ table ‖ key length u16 ‖ key ‖ what was stored. */

@@ -12,4 +12,5 @@ export class RelayError extends Error {
   }
 }
 
-export type RelayErrorCode = 'FW_RELAY_LISTEN_FAILED' | 'FW_RELAY_TLS_INVALID' | 'FW_RELAY_TOKEN_INVALID'
+export type RelayErrorCode =
+  'FW_RELAY_LISTEN_FAILED' | 'FW_RELAY_TLS_INVALID' | 'FW_RELAY_TOKEN_INVALID' | 'FW_RELAY_STATE_NEWER'

@@ -14,6 +14,7 @@ import {
 import { Directory } from './core/directory.js'
 import type { RelayLimits } from './core/limits.js'
 import { Mailboxes } from './core/mailboxes.js'
+import { refuseNewerRecords } from './core/records.js'
 import { TokenBucket } from '@fieldwhisper/host'
 import { alarmClock } from './server/alarm.js'
 import type { RelayHealth } from './server/http.js'
@@ -65,7 +66,7 @@ export interface RunningRelay {
 
 /**
  * Starts a relay in this process. Rejects with RelayError (`FW_RELAY_LISTEN_FAILED`, `FW_RELAY_TLS_INVALID`,
- * `FW_RELAY_TOKEN_INVALID`) or HostError (state folder, store).
+ * `FW_RELAY_TOKEN_INVALID`, `FW_RELAY_STATE_NEWER`) or HostError (state folder, store).
  */
 export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   const { stateDir, reporter } = options
@@ -73,12 +74,13 @@ export async function startRelay(options: RelayOptions): Promise<RunningRelay> {
   const clock = options.clock ?? systemClock(reporter)
   ensureStateDir(stateDir, reporter)
   const tls = config.tls && readTls(config.tls)
-  const token = accessToken(stateDir, config.access_token)
+  const token = accessToken(stateDir, reporter, config.access_token)
   const engine = await openStore({
     dir: join(stateDir, 'store'),
     tables: TABLES,
     reporter,
     clock,
+    refuseNewer: refuseNewerRecords,
     ...(options.onFatal && { onFatal: options.onFatal }),
   })
   const closing: (() => Promise<void> | void)[] = [() => engine.close()]

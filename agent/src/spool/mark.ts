@@ -1,4 +1,4 @@
-import { readJsonFile, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import { readJsonFile, writeJsonFile, type Reporter } from '@fieldwhisper/host'
 import { z } from 'zod'
 import type { SpoolMark } from './records.js'
 
@@ -33,7 +33,7 @@ export function markFile(path: string, reporter: Reporter): MarkKeeper {
     },
     save(mark) {
       try {
-        writeFileDurably(path, `${JSON.stringify({ version: 1, ...mark })}\n`)
+        writeJsonFile(path, { version: 1, ...mark })
       } catch (error) {
         const text =
           'The mark of the spool could not be written; if the spool is lost too, that cannot be reported.'

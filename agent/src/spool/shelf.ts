@@ -26,6 +26,10 @@ export interface BatchPlace {
   readonly number: number
 }
 
+export function placeKey({ stream, number }: BatchPlace): string {
+  return `${hex(stream)}/${number}`
+}
+
 /** Reads batches from the store, leaving out those whose acknowledgement is not on disk yet. */
 export class Shelf {
   readonly #store: Store

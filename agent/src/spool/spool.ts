@@ -27,10 +27,12 @@ import { Allowance, dropAged, dropBatch, dropOldest, FullReport } from './limits
 import type { SpoolCounters, SpoolHandlers, SpoolOptions } from './options.js'
 import { OpenBatch, type ClosedBatch } from './open-batch.js'
 import { addRange, type Ranges } from './ranges.js'
+import { Leftovers } from './leftovers.js'
 import { recover, type Recovered } from './recover.js'
 import { encodeMark, META, TABLE, type Counters, type SpoolMark, type StreamRecord } from './records.js'
 import { Settling } from './settling.js'
-import { Shelf, type BatchPlace, type HeldBatch } from './shelf.js'
+import { placeKey, Shelf, type BatchPlace, type HeldBatch } from './shelf.js'
+import type { TurnWork } from './turn-work.js'
 
 /**
  * Readings on disk until the gateway has them (DESIGN 6). One commit at a time takes everything that is waiting:
@@ -62,6 +64,7 @@ export class Spool {
   #checkedAt = -Infinity
   #savedMarkAt: number
   readonly #allowance: Allowance
+  readonly #leftovers: Leftovers
   #ended = false
 
   static async open(options: SpoolOptions): Promise<Spool> {
@@ -79,7 +82,10 @@ export class Spool {
     this.#allowance = new Allowance(options.limits, options.freeBytes)
     this.#streams = new Map(found.streams.map((record) => [record.id, record]))
     this.#mark = found.mark
+    this.#markChanged = found.markUnsaved
     this.#counters = found.counters
+    this.#leftovers = new Leftovers(found.unfinished, options)
+    if (this.#leftovers.some) this.#reportFull()
     this.#intervalMs = options.batch.intervalMs
     this.#savedMarkAt = options.clock.monoMs()
     this.#arm(LIMITS_CHECK_MS)
@@ -280,6 +286,7 @@ export class Spool {
   }
 
   async #turn(): Promise<void> {
+    if (this.#leftovers.some) await this.#leftovers.finish(this.#counters, this.#streams, this.#finished)
     const now = this.#now()
     const taken = this.#blockedUntil <= now ? this.#next() : []
     const closing = this.#closeNow
@@ -335,6 +342,12 @@ export class Spool {
       work.closed.push(work.batch.close(draft, this.#options.runningMs()))
     }
     return work
+  }
+
+  readonly #finished = (record: StreamRecord, batches: readonly ClosedBatch[]): void => {
+    this.#streams.set(record.id, record)
+    this.#shelf.touched(record.id)
+    for (const batch of batches) this.#handlers.closed(batch)
   }
 
   /** Memory follows the disk. */
@@ -479,15 +492,4 @@ export class Spool {
     const streams = [...this.#streams.values()].slice(-256).map(({ id, end }) => ({ stream: id, end }))
     this.#options.mark.save({ ...this.#mark, streams })
   }
-}
-
-interface TurnWork {
-  readonly draft: Draft
-  batch: OpenBatch | undefined
-  readonly closed: ClosedBatch[]
-  readonly dropped: BatchPlace[]
-}
-
-function placeKey({ stream, number }: BatchPlace): string {
-  return `${hex(stream)}/${number}`
 }

@@ -1,6 +1,13 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { readJsonFile, systemRandom, writeFileDurably, type Reporter } from '@fieldwhisper/host'
+import {
+  readJsonFile,
+  refuseNewerFiles,
+  systemRandom,
+  writeFileDurably,
+  writeJsonFile,
+  type Reporter,
+} from '@fieldwhisper/host'
 import type { LinkTarget } from '@fieldwhisper/mesh'
 import type { ZodType } from 'zod'
 import {
@@ -30,6 +37,9 @@ const FILES = {
   links: 'links.json',
 } as const
 
+/** Kept by the spool beside them. */
+export const SPOOL_MARK = 'spool.json'
+
 /**
  * The state folder of an agent. What does not read is set aside and reported, and counts as absent: a lost session is found
  * again with K, a lost K needs a new enrolment, and the spool goes on in any case.
@@ -45,6 +55,11 @@ export class StateFolder {
 
   file(name: string): string {
     return join(this.path, name)
+  }
+
+  /** Throws HostError FW_FILE_NEWER where a newer release has run on this folder, before anything in it changes. */
+  refuseNewer(): void {
+    refuseNewerFiles([...Object.values(FILES), SPOOL_MARK].map((name) => this.file(name)))
   }
 
   identity(): DeviceIdentity | undefined {
@@ -120,9 +135,6 @@ export class StateFolder {
   }
 
   #write(name: string, value: object): void {
-    const text = JSON.stringify({ version: 1, ...value }, (_, item: unknown) =>
-      item instanceof Uint8Array ? Buffer.from(item).toString('hex') : item,
-    )
-    writeFileDurably(this.file(name), `${text}\n`)
+    writeJsonFile(this.file(name), { version: 1, ...value })
   }
 }

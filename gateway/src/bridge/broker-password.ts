@@ -24,8 +24,9 @@ export function passwordFile(stateDir: string): string {
  */
 export function embeddedPassword(stateDir: string, reporter: Reporter): string {
   const path = passwordFile(stateDir)
-  const found = readPassword(path)
-  if (found !== undefined && found.length >= MIN_PASSWORD_LENGTH && found.length <= MAX_PASSWORD_LENGTH) {
+  const inTheWay = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+  const found = inTheWay ? '' : readPassword(path)
+  if (found !== undefined && isPassword(found)) {
     if ((statSync(path).mode & 0o077) !== 0) chmodSync(path, 0o600)
     return found
   }
@@ -37,6 +38,15 @@ export function embeddedPassword(stateDir: string, reporter: Reporter): string {
   const password = Buffer.from(systemRandom(PASSWORD_BYTES)).toString('base64url')
   writeFileDurably(path, `${password}\n`)
   return password
+}
+
+/** What a client can be given on its command line; bytes of a damaged file are not. */
+function isPassword(text: string): boolean {
+  return (
+    text.length >= MIN_PASSWORD_LENGTH &&
+    text.length <= MAX_PASSWORD_LENGTH &&
+    /^[^\p{C}\ufffd]+$/u.test(text)
+  )
 }
 
 /** A password that the operator keeps in a file: its first line. Throws HostError `FW_FILE_FAILED`. */

@@ -37,6 +37,30 @@ export function readRecord(value: Uint8Array, what: string, items: number): read
 }
 
 /**
+ * Throws GatewayError `FW_STATE_NEWER` where a later release wrote one of the records that a start reads. `range` yields those of a
+ * table; to be called before the folder changes.
+ */
+export function refuseNewerRecords(range: (table: string) => Iterable<{ readonly value: Uint8Array }>): void {
+  for (const table of [
+    TABLE.meta,
+    TABLE.agents,
+    TABLE.invites,
+    TABLE.prekeys,
+    TABLE.sessions,
+    TABLE.ledger,
+  ]) {
+    for (const { value } of range(table)) {
+      try {
+        readRecord(value, table, 0)
+      } catch (error) {
+        if (error instanceof GatewayError) throw error
+        // Whatever else is wrong with it is told by who needs it.
+      }
+    }
+  }
+}
+
+/**
  * What a table holds. A record that does not read is left out and said: its checksum was right, so a program wrote it wrongly,
  * and one such record must not keep the gateway from starting. Throws GatewayError `FW_STATE_NEWER`.
  */

@@ -1,6 +1,7 @@
 import { ADDRESS_BYTES } from '@fieldwhisper/protocol/packet'
 import { HASH_BYTES } from '@fieldwhisper/mesh/relay-frames'
-import { RECORD_VERSION, SEQUENCE_BYTES, TIME_BYTES } from '../constants.js'
+import { RECORD_VERSION, SEQUENCE_BYTES, TABLE, TIME_BYTES } from '../constants.js'
+import { RelayError } from '../errors.js'
 
 /*
  * The relay's records. The store below adds a version of its own layout and a checksum to each value.
@@ -121,6 +122,20 @@ export function heldKey(address: Uint8Array, hash: Uint8Array): Uint8Array {
   key.set(address)
   key.set(hash, ADDRESS_BYTES)
   return key
+}
+
+/**
+ * Throws RelayError `FW_RELAY_STATE_NEWER` where a later release wrote a record of a mailbox, of what it holds, or of the directory.
+ * `range` yields those of a table; to be called before the folder changes.
+ */
+export function refuseNewerRecords(range: (table: string) => Iterable<{ readonly value: Uint8Array }>): void {
+  for (const table of [TABLE.mailboxes, TABLE.held, TABLE.directory]) {
+    for (const { value } of range(table)) {
+      if (value.length === 0 || value[0]! <= RECORD_VERSION) continue
+      const text = `The state folder of this relay was used by a newer release (${table}).`
+      throw new RelayError('FW_RELAY_STATE_NEWER', text)
+    }
+  }
 }
 
 /** Lower-case hexadecimal, for map keys. */

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readFileSync,
   readdirSync,
@@ -11,7 +12,13 @@ import {
 import { join } from 'node:path'
 import t from 'tap'
 import { z } from 'zod'
-import { ensureStateDir, readJsonFile, writeFileDurably } from '@fieldwhisper/host'
+import {
+  ensureStateDir,
+  readJsonFile,
+  refuseNewerFiles,
+  writeFileDurably,
+  writeJsonFile,
+} from '@fieldwhisper/host'
 import { folder, listen } from './support.js'
 
 const NOON = { wallMs: () => Date.UTC(2026, 10, 23, 12) }
@@ -76,10 +83,62 @@ for (const [what, content, reason] of [
 
 void t.test('a JSON file that cannot be read is an error and stays', (t) => {
   const path = join(folder(t), 'state.json')
-  mkdirSync(path)
+  symlinkSync('state.json', path)
   const read = () => readJsonFile(path, { schema, reporter: listen() })
   t.throws(read, { name: 'HostError', code: 'FW_FILE_FAILED' })
-  t.ok(existsSync(path))
+  t.ok(lstatSync(path).isSymbolicLink())
+  t.end()
+})
+
+void t.test('a folder in the place of a JSON file is set aside', (t) => {
+  const path = join(folder(t), 'state.json')
+  mkdirSync(path)
+  const reporter = listen()
+  t.equal(readJsonFile(path, { schema, reporter, clock: NOON }), undefined)
+  t.match(reporter.told, [{ code: 'FW_FILE_SET_ASIDE', fields: { reason: 'it is a folder' } }])
+  t.notOk(existsSync(path))
+  t.end()
+})
+
+for (const indent of [0, 2]) {
+  void t.test(`no flipped bit of a JSON file with ${indent} spaces makes another value`, (t) => {
+    const dir = folder(t)
+    const path = join(dir, 'state.json')
+    const value = { name: 'pump', number: 1_234_567 }
+    writeJsonFile(path, value, indent)
+    const whole = readFileSync(path)
+    t.match(JSON.parse(whole.toString()), value, 'other programs can read it too')
+    let refused = 0
+    for (let bit = 0; bit < 8 * whole.length; bit++) {
+      const damaged = Buffer.from(whole)
+      damaged[bit >> 3]! ^= 1 << (bit & 7)
+      writeFileSync(path, damaged)
+      const found = readJsonFile(path, { schema, reporter: listen(), clock: { wallMs: () => bit * 1_000 } })
+      if (found) t.strictSame(found, value, `bit ${bit}`)
+      else refused++
+    }
+    t.ok(refused > 8 * (whole.length - 16), 'nearly all of them are noticed, the rest is space')
+    t.end()
+  })
+}
+
+void t.test('a JSON file of a newer release is refused and left; one with a damaged version is not', (t) => {
+  const dir = folder(t)
+  const path = join(dir, 'state.json')
+  const versioned = z.strictObject({ version: z.literal(1), name: z.string() })
+  writeJsonFile(path, { version: 2, name: 'pump', news: [] })
+  const before = readFileSync(path)
+  const reporter = listen()
+  const newer = { name: 'HostError', code: 'FW_FILE_NEWER' }
+  t.throws(() => readJsonFile(path, { schema: versioned, reporter }), newer)
+  t.throws(() => refuseNewerFiles([join(dir, 'none.json'), path]), newer)
+  t.same(readFileSync(path), before)
+  t.strictSame(readdirSync(dir), ['state.json'])
+  t.strictSame(reporter.codes(), [])
+  writeFileSync(path, before.toString().replace('"version":2', '"version":3'))
+  refuseNewerFiles([path])
+  t.equal(readJsonFile(path, { schema: versioned, reporter }), undefined)
+  t.strictSame(reporter.codes(), ['FW_FILE_SET_ASIDE'])
   t.end()
 })
 

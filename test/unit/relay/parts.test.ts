@@ -1,9 +1,11 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { accessToken, Admission, relayNames, sourceOf, tokenCheck } from '@fieldwhisper/relay'
 import { temporaryFolder } from '../../support/folder.js'
+
+const silent = { event: () => undefined }
 
 t.test('sources are IPv4 addresses and IPv6 networks; loopback is nobody', (t) => {
   t.equal(sourceOf('192.168.1.20'), '192.168.1.20')
@@ -61,12 +63,12 @@ t.test(
 
 t.test('the access token is made once, for its owner alone, and checked whole', (t) => {
   const dir = temporaryFolder(t)
-  const token = accessToken(dir)
+  const token = accessToken(dir, silent)
   t.match(token, /^[\w-]{32}$/)
   t.equal(statSync(join(dir, 'access-token')).mode & 0o777, 0o600)
-  t.equal(accessToken(dir), token, 'kept')
+  t.equal(accessToken(dir, silent), token, 'kept')
   t.equal(readFileSync(join(dir, 'access-token'), 'utf8'), `${token}\n`)
-  t.equal(accessToken(dir, 'configured-token-1'), 'configured-token-1')
+  t.equal(accessToken(dir, silent, 'configured-token-1'), 'configured-token-1')
   const check = tokenCheck(token)
   t.ok(check(`Bearer ${token}`))
   t.ok(check(`bearer ${token}`))
@@ -82,8 +84,18 @@ t.test('the access token is made once, for its owner alone, and checked whole', 
     t.notOk(check(wrong), String(wrong))
   }
   writeFileSync(join(dir, 'access-token'), 'short\n')
-  t.throws(() => accessToken(dir), { name: 'RelayError', code: 'FW_RELAY_TOKEN_INVALID' })
-  t.equal(readFileSync(join(dir, 'access-token'), 'utf8'), 'short\n', 'and is left for the operator')
-  t.throws(() => accessToken(dir, 'with a space in it'), { code: 'FW_RELAY_TOKEN_INVALID' })
+  const codes: string[] = []
+  const reporter = { event: (_: unknown, code: string) => void codes.push(code) }
+  const fresh = accessToken(dir, reporter)
+  t.match(fresh, /^[\w-]{32}$/, 'a relay that does not start helps nobody')
+  t.equal(accessToken(dir, reporter), fresh)
+  t.same(codes, ['FW_RELAY_TOKEN_REPLACED'])
+  const kept = readdirSync(dir).find((name) => name.startsWith('access-token.corrupt-'))!
+  t.equal(readFileSync(join(dir, kept), 'utf8'), 'short\n', 'and the old one is left for the operator')
+  rmSync(join(dir, 'access-token'))
+  mkdirSync(join(dir, 'access-token'))
+  t.not(accessToken(dir, reporter), fresh)
+  t.same(codes, ['FW_RELAY_TOKEN_REPLACED', 'FW_RELAY_TOKEN_REPLACED'])
+  t.throws(() => accessToken(dir, silent, 'with a space in it'), { code: 'FW_RELAY_TOKEN_INVALID' })
   t.end()
 })
