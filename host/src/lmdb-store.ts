@@ -90,9 +90,10 @@ export async function openStore(options: StoreOptions): Promise<SnapshotStore> {
     const unmark = markOpened(options.dir)
     return await LmdbStore.open(options).catch((error: unknown) => {
       if (error instanceof NewerState) unmark()
-      throw error instanceof NewerState ? error.cause : error
+      throw error
     })
   } catch (error) {
+    if (error instanceof NewerState) throw error.cause
     if (error instanceof HostError) throw error
     const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
     throw new HostError('FW_STORE_OPEN_FAILED', text, { cause: error })
