@@ -31,7 +31,8 @@ const UNCLOSED_MARK = 'unclosed'
 export async function reasonToSetAside(dir: string): Promise<string | undefined> {
   if (existsSync(join(dir, DAMAGED_MARK))) return 'a page of it could not be read'
   const file = join(dir, 'data.mdb')
-  if (!existsSync(file)) return undefined
+  if (!existsSync(file)) return wasServed(dir) ? 'its file is gone' : undefined
+  if (statSync(file).size === 0) return 'its file is empty'
   try {
     closeSync(openSync(file, 'r+'))
   } catch (error) {
@@ -39,6 +40,11 @@ export async function reasonToSetAside(dir: string): Promise<string | undefined>
     throw error
   }
   return isAsLeft(dir) || (await probe(dir)) ? undefined : 'its file is damaged'
+}
+
+/** A program has worked on the store: the first start that ended in order, or the second one, leaves a mark. */
+function wasServed(dir: string): boolean {
+  return [CLOSED_MARK, UNCLOSED_MARK].some((name) => existsSync(join(dir, name)))
 }
 
 /** What else lies in the folder is made anew by every start; a folder in the place of such a file would keep it from that. */

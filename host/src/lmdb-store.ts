@@ -83,10 +83,10 @@ export async function openStore(options: StoreOptions): Promise<SnapshotStore> {
   tableSet(options.tables)
   try {
     if (options.readOnly) return await openToLook(options)
-    const reason =
-      prepareFolder(options.dir) === 'in the way' ? 'it is not a folder' : await reasonToSetAside(options.dir)
+    const inTheWay = prepareFolder(options.dir) === 'in the way'
+    if (!inTheWay) clearTheWay(options.dir)
+    const reason = inTheWay ? 'it is not a folder' : await reasonToSetAside(options.dir)
     if (reason !== undefined) replace(options, reason)
-    clearTheWay(options.dir)
     const unmark = markOpened(options.dir)
     return await LmdbStore.open(options).catch((error: unknown) => {
       if (error instanceof NewerState) unmark()
