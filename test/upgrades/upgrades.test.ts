@@ -1,9 +1,6 @@
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { Aedes } from 'aedes'
 import { writeJsonFile } from '@fieldwhisper/host'
 import { decodeCbor, encodeCbor, type CborValue } from '@fieldwhisper/protocol'
 import t from 'tap'
@@ -11,10 +8,10 @@ import { temporaryFolder } from '../support/folder.js'
 import { until } from '../support/until.js'
 import { here } from '../system/support/process.js'
 import { Agent, Gateway, Relay, type AgentState } from '../system/support/site.js'
+import { startBroker } from './broker.js'
 import { readFrame, type GoldenFrame } from './frames.js'
 import { filesIn, framed, loadState, type StateDump } from './state.js'
 
-type Test = Parameters<Parameters<typeof t.test>[0]>[0]
 type ProgramName = 'agent' | 'gateway' | 'relay'
 
 const releases = readdirSync(new URL('.', import.meta.url)).filter((name) => /^\d+\.\d+\.\d+$/.test(name))
@@ -22,30 +19,6 @@ const NO_LAN = { lan: { enabled: false } }
 
 function kept<T>(release: string, name: string): T {
   return JSON.parse(readFileSync(new URL(`./${release}/${name}.json`, import.meta.url), 'utf8')) as T
-}
-
-/** A broker that remembers the ids of the counter's readings and their values. */
-async function startBroker(t: Test): Promise<{ port: number; seen: Map<string, Set<number>> }> {
-  const aedes = await Aedes.createBroker()
-  const seen = new Map<string, Set<number>>()
-  aedes.on('publish', ({ topic, payload }) => {
-    if (!topic.endsWith('/counter')) return
-    const { id, value } = JSON.parse(String(payload)) as { id: string; value: number }
-    seen.set(id, (seen.get(id) ?? new Set()).add(value))
-  })
-  const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    sockets.add(socket)
-    aedes.handle(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(async () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-    await new Promise<void>((resolve) => aedes.close(resolve))
-  })
-  return { port: (server.address() as AddressInfo).port, seen }
 }
 
 t.ok(releases.length > 0, 'there is a release to come from')
