@@ -17,6 +17,7 @@ export {
 export type { ReadJsonOptions } from './files.js'
 export { openStore } from './lmdb-store.js'
 export type { StoreOptions } from './lmdb-store.js'
+export * from './limits.js'
 export * from './random.js'
 export * from './reporter.js'
 export * from './running-time.js'

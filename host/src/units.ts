@@ -3,8 +3,8 @@ import { z } from 'zod'
 const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const SIZE_UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const
 
-type Span = `${number}${keyof typeof DURATION_UNITS}`
-type Size = `${number}${keyof typeof SIZE_UNITS}`
+export type Span = `${number}${keyof typeof DURATION_UNITS}`
+export type Size = `${number}${keyof typeof SIZE_UNITS}`
 
 /** Milliseconds of `500ms`, `10s`, `5m`, `24h`, `7d`; undefined for anything else. */
 export function parseDuration(text: string): number | undefined {

@@ -1,25 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
-import {
-  about,
-  configSchemaJson,
-  durationAbout,
-  loadConfig,
-  parseConfig,
-  plainText,
-  sizeAbout,
-} from '@fieldwhisper/host'
+import { about, configSchemaJson, limitsSchema, loadConfig, parseConfig, plainText } from '@fieldwhisper/host'
 import { DEFAULT_RELAY_PORT } from '@fieldwhisper/mesh/relay-frames'
-import {
-  CONNECTIONS_PER_SOURCE,
-  CREDIT_PACKETS,
-  MAILBOX_HELLO_PACKETS,
-  MAILBOX_PACKETS,
-  MAX_CONNECTIONS,
-  MAX_MAILBOXES,
-  MAX_NAMES,
-  MAX_RECORDS,
-} from './constants.js'
+import { MAX_NAMES } from './constants.js'
+import { RELAY_OPTIONS } from './limits.js'
 
 export interface ListenAddress {
   readonly host: string
@@ -46,64 +30,6 @@ const listen = z
     return z.NEVER
   })
 
-/** A count from 1 to `most`. */
-function count(most: number, byDefault: number, meaning: string): z.ZodDefault<z.ZodInt> {
-  return about(z.int().min(1).max(most).default(byDefault), `${meaning} From 1 to ${most}.`)
-}
-
-const limits = z.strictObject({
-  total: sizeAbout(
-    { min: '1MiB', max: '16TiB' },
-    '1GiB',
-    'Room on disk for all packets; each counts 256 bytes more than it has. Clients without the access token share a tenth.',
-  ),
-  mailboxes: count(
-    1_000_000,
-    MAX_MAILBOXES,
-    'Mailboxes, about three an agent. Clients without the access token share a tenth.',
-  ),
-  mailbox_packets: count(40_000, MAILBOX_PACKETS, 'Packets in one mailbox.'),
-  mailbox_bytes: sizeAbout({ min: '64KiB', max: '2GiB' }, '32MiB', 'Bytes in one mailbox.'),
-  mailbox_hello_packets: count(40_000, MAILBOX_HELLO_PACKETS, 'Of these, packets that begin a session.'),
-  mailbox_hello_bytes: sizeAbout({ min: '64KiB', max: '2GiB' }, '4MiB', 'Bytes of such packets.'),
-  packet_ttl: durationAbout(
-    { min: '1m', max: '365d' },
-    '7d',
-    'A packet nobody fetched is dropped after this time of running.',
-  ),
-  mailbox_idle: durationAbout(
-    { min: '1h', max: '3650d' },
-    '90d',
-    'An empty mailbox nobody reads ends after this time of running, give or take a day.',
-  ),
-  records: count(
-    100_000,
-    MAX_RECORDS,
-    'Prekey records in the directory, one a site. Clients without the access token share a tenth.',
-  ),
-  credit_packets: count(8_192, CREDIT_PACKETS, 'Packets of one mailbox handed over and not yet deleted.'),
-  credit_bytes: sizeAbout(
-    { min: '16KiB', max: '64MiB' },
-    '1MiB',
-    'Bytes of one mailbox handed over and not yet deleted.',
-  ),
-  connections: count(
-    100_000,
-    MAX_CONNECTIONS,
-    'Connections at once. Clients without the access token get a tenth.',
-  ),
-  connections_per_source: count(
-    100_000,
-    CONNECTIONS_PER_SOURCE,
-    'Of these, from one IPv4 address or one IPv6 /64 network; loopback is exempt. Without the access token at most 32.',
-  ),
-  slow: durationAbout(
-    { min: '1s', max: '10m' },
-    '30s',
-    'A client that takes nothing off its connection for so long is cut.',
-  ),
-})
-
 /** What a relay can be told, alone or inside a gateway; every key may be left out. docs/relay.md has the table. */
 export const relayConfigSchema = z.strictObject({
   listen: about(
@@ -112,7 +38,7 @@ export const relayConfigSchema = z.strictObject({
   ),
   open: about(
     z.boolean().default(true),
-    'true: clients without the access token are let in, to a tenth of everything. false: they are refused.',
+    'true: clients without the access token are let in, to their part of everything (limits.stranger_part). false: they are refused.',
   ),
   access_token: about(
     z
@@ -134,7 +60,7 @@ export const relayConfigSchema = z.strictObject({
       .optional(),
     'Certificate for wss://, paths relative to this file. Absent: ws://, for a network that is trusted or a proxy that does TLS.',
   ),
-  limits: about(limits.prefault({}), 'What a relay keeps and lets in at most.'),
+  limits: about(limitsSchema(RELAY_OPTIONS).prefault({}), 'What a relay keeps and lets in at most.'),
 })
 
 export type RelayConfig = z.output<typeof relayConfigSchema>

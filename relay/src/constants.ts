@@ -25,30 +25,11 @@ export const SEQUENCE_BYTES = 6
 export const TIME_BYTES = 6
 
 /*
- * What the design fixes (docs/relay.md has the table for operators).
+ * What the design fixes and no operator sets; what one may set stands in limits.ts.
  */
 
-/** Twice what one agent may have outstanding, so that an honest mailbox never fills. */
-export const MAILBOX_PACKETS = 8_192
-export const MAILBOX_BYTES = 32 * MIB
-/** Doorbells are known to every device of a site; a flood there must not cost the disk. */
-export const MAILBOX_HELLO_PACKETS = 1_024
-export const MAILBOX_HELLO_BYTES = 4 * MIB
 /** Hellos from one connection: so many at once, then one every 6 s. */
 export const HELLO_BUDGET = { burst: 16, perSecond: 10 / 60 } as const
-/** Running time after which a packet nobody fetched is dropped, and an empty mailbox nobody reads. */
-export const PACKET_TTL_MS = 7 * DAY_MS
-export const MAILBOX_IDLE_MS = 90 * DAY_MS
-/** Handed over and not yet deleted, for each mailbox. */
-export const CREDIT_PACKETS = 256
-export const CREDIT_BYTES = 1 * MIB
-/** Everybody without the access token together gets one part in so many of each total. */
-export const STRANGER_PART = 10
-/** Proofs checked in one second, 0.1 ms each on a PC and 0.5 ms on a Pi. */
-export const STRANGER_PROOFS = { burst: 500, perSecond: 500 } as const
-export const MEMBER_PROOFS = { burst: 2_000, perSecond: 2_000 } as const
-/** A socket that takes nothing for this long is cut. */
-export const SLOW_MS = 30_000
 /** From the connection to the end of the upgrade, and from the challenge to the first frame. */
 export const HANDSHAKE_MS = 5_000
 
@@ -56,12 +37,8 @@ export const HANDSHAKE_MS = 5_000
  * What this implementation chooses.
  */
 
-export const TOTAL_BYTES = 1024 * MIB
 /** What a packet costs on disk beside its own bytes (keys, index, B-tree); counted in the total, not in the mailbox. */
 export const PACKET_OVERHEAD_BYTES = 256
-/** About 300 bytes of memory each; three an agent. */
-export const MAX_MAILBOXES = 65_536
-export const MAX_RECORDS = 1_024
 /**
  * A packet that was handed over at once is written only when its recipient has not deleted it in this time: a relay
  * whose recipients are all connected hardly writes, and its card lives longer. Raised, "stored" is said later.
@@ -86,16 +63,12 @@ export const USED_STEP_MS = DAY_MS
 /** Wrong proofs on one connection; the one after it ends the connection. */
 export const BAD_PROOFS = 3
 export const MAX_NAMES = 32
-/** Addresses one connection may prove: a gateway proves about three an agent. */
-export const MEMBER_ADDRESSES = MAX_MAILBOXES
+/** Addresses one connection may prove, or as many as there may be mailboxes: a gateway proves about three an agent. */
+export const MEMBER_ADDRESSES = 65_536
 export const STRANGER_ADDRESSES = 256
 /** Prekey records from one connection: so many at once, then one a second. */
 export const PUBLISH_BUDGET = { burst: 16, perSecond: 1 } as const
 
-export const MAX_CONNECTIONS = 4_096
-/** Loopback is exempt: there may be a reverse proxy, which keeps its own limits. */
-export const CONNECTIONS_PER_SOURCE = 256
-export const STRANGERS_PER_SOURCE = 32
 /** Sockets that are only answering /healthz or still on their way to an upgrade. */
 export const SPARE_SOCKETS = 64
 

@@ -3,19 +3,11 @@ import { ensureStateDir, openRunningTime, openStore, systemClock } from '@fieldw
 import type { Clock, HostError, Reporter, Store } from '@fieldwhisper/host'
 import type { ListenAddress, RelayConfig } from './config.js'
 import { loadRelayConfig } from './config.js'
-import {
-  MEMBER_PROOFS,
-  PACKET_OVERHEAD_BYTES,
-  STRANGER_PROOFS,
-  SWEEP_MS,
-  TABLE,
-  TABLES,
-} from './constants.js'
+import { PACKET_OVERHEAD_BYTES, SWEEP_MS, TABLE, TABLES } from './constants.js'
 import { Directory } from './core/directory.js'
-import type { RelayLimits } from './core/limits.js'
 import { Mailboxes } from './core/mailboxes.js'
 import { refuseNewerRecords } from './core/records.js'
-import { TokenBucket } from '@fieldwhisper/host'
+import { proofBudgets } from './core/proofs.js'
 import { alarmClock } from './server/alarm.js'
 import type { RelayHealth } from './server/http.js'
 import { relayNames } from './server/names.js'
@@ -120,7 +112,7 @@ async function assemble(
   closing.push(() => running.stop())
   const runningMs = (): number => running.nowMs()
 
-  const limits = limitsOf(config)
+  const { limits } = config
   const alarm = alarmClock(runningMs, (now) => mailboxes.tick(now))
   const mailboxes = new Mailboxes({ store, limits, alarm: alarm.set }, runningMs())
   closing.push(async () => {
@@ -135,16 +127,13 @@ async function assemble(
     tls,
     open: config.open,
     isMember: tokenCheck(token),
-    connections: config.limits.connections,
-    connectionsPerSource: config.limits.connections_per_source,
-    slowMs: config.limits.slow,
+    limits,
     shared: {
       mailboxes,
       directory,
       names,
       runningMs,
-      memberProofs: new TokenBucket(MEMBER_PROOFS, monoMs()),
-      strangerProofs: new TokenBucket(STRANGER_PROOFS, monoMs()),
+      ...proofBudgets(limits, monoMs()),
     },
     health,
     monoMs,
@@ -187,20 +176,4 @@ function sweep(mailboxes: Mailboxes, now: number, reporter: Reporter): void {
   if (packets + ended === 0) return
   const text = 'Packets nobody fetched in their time, or mailboxes nobody used, were dropped.'
   reporter.event('info', 'FW_RELAY_EXPIRED', text, { packets, mailboxes: ended })
-}
-
-function limitsOf({ limits }: RelayConfig): RelayLimits {
-  return {
-    mailboxes: limits.mailboxes,
-    mailboxPackets: limits.mailbox_packets,
-    mailboxBytes: limits.mailbox_bytes,
-    mailboxHelloPackets: limits.mailbox_hello_packets,
-    mailboxHelloBytes: limits.mailbox_hello_bytes,
-    totalBytes: limits.total,
-    records: limits.records,
-    packetTtlMs: limits.packet_ttl,
-    mailboxIdleMs: limits.mailbox_idle,
-    creditPackets: limits.credit_packets,
-    creditBytes: limits.credit_bytes,
-  }
 }

@@ -1,9 +1,9 @@
-import { TokenBucket } from '@fieldwhisper/host'
 import { decodeRelayFrames, encodeFrame, STATUS, type ClientFrame } from '@fieldwhisper/mesh/relay-frames'
-import { MEMBER_PROOFS, STRANGER_PROOFS, SWEEP_MS, TABLES } from '../../relay/src/constants.js'
+import { SWEEP_MS, TABLES } from '../../relay/src/constants.js'
 import { Conversation, type Shared } from '../../relay/src/core/conversation.js'
 import { Directory } from '../../relay/src/core/directory.js'
-import { DEFAULT_LIMITS } from '../../relay/src/core/limits.js'
+import { proofBudgets } from '../../relay/src/core/proofs.js'
+import { DEFAULT_LIMITS } from '../../relay/src/limits.js'
 import { Mailboxes } from '../../relay/src/core/mailboxes.js'
 import type { Dice } from './dice.js'
 import { Disk } from './disk.js'
@@ -73,8 +73,7 @@ export class RelayNode {
       directory: new Directory(store, limits),
       names: () => [this.name],
       runningMs: now,
-      memberProofs: new TokenBucket(MEMBER_PROOFS, now()),
-      strangerProofs: new TokenBucket(STRANGER_PROOFS, now()),
+      ...proofBudgets(limits, now()),
     }
     life.every(SWEEP_MS, () => void mailboxes.sweep(now()))
     this.#world.log(`${this.name} is up`)

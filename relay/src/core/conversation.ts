@@ -120,7 +120,8 @@ export class Conversation {
   #prove(frame: Extract<ClientFrame, { kind: 'prove' }>, now: number): void {
     const address = addressOf(frame.publicKey)
     const key = hex(address)
-    const limit = this.#member ? MEMBER_ADDRESSES : STRANGER_ADDRESSES
+    const members = Math.max(MEMBER_ADDRESSES, this.#shared.mailboxes.most)
+    const limit = this.#member ? members : STRANGER_ADDRESSES
     if (this.#proven.size >= limit && !this.#proven.has(key)) return this.#answer(frame.request, STATUS.full)
     switch (this.#proofs.check(frame.publicKey, frame.signature, now)) {
       case 'rate':

@@ -2,7 +2,7 @@ import type { Store } from '@fieldwhisper/host'
 import { STATUS } from '@fieldwhisper/mesh/relay-frames'
 import type { Status } from '@fieldwhisper/mesh/relay-frames'
 import { TABLE } from '../constants.js'
-import type { RelayLimits } from './limits.js'
+import type { RelayLimits } from '../limits.js'
 import { part } from './mailbox.js'
 import { decodeDirectory, encodeDirectory, hex } from './records.js'
 
@@ -33,7 +33,7 @@ export class Directory {
     const before = this.#slots.get(key)
     if (before === undefined) {
       if (this.#slots.size >= this.#limits.records) return STATUS.full
-      if (!member && this.#strangers >= part(this.#limits.records)) return STATUS.full
+      if (!member && this.#strangers >= part(this.#limits.records, this.#limits)) return STATUS.full
     }
     this.#count(key, !member)
     const value = encodeDirectory({ stranger: !member, record })

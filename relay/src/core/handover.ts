@@ -1,7 +1,7 @@
 import { packetHash } from '@fieldwhisper/protocol/packet'
 import type { Store } from '@fieldwhisper/host'
 import { PUMP_PACKETS, TABLE } from '../constants.js'
-import type { RelayLimits } from './limits.js'
+import type { RelayLimits } from '../limits.js'
 import type { Mailbox, Pending } from './mailbox.js'
 import { decodePacket, hex, packetKey, sequenceOf } from './records.js'
 

@@ -1,7 +1,7 @@
 import type { Status } from '@fieldwhisper/mesh/relay-frames'
-import { PACKET_OVERHEAD_BYTES, STRANGER_PART } from '../constants.js'
+import { PACKET_OVERHEAD_BYTES } from '../constants.js'
 import type { Subscription } from './handover.js'
-import type { RelayLimits } from './limits.js'
+import type { RelayLimits } from '../limits.js'
 import type { HeldRecord } from './records.js'
 
 /** One mailbox as the running relay sees it. What it holds lies in the store; here are the counts. */
@@ -107,12 +107,12 @@ export function roomFor(tally: Tally, totals: Totals, limits: RelayLimits, kind:
     bytes = Math.min(bytes, limits.mailboxHelloBytes - tally.helloBytes)
   }
   let charged = limits.totalBytes - totals.bytes - totals.packets * PACKET_OVERHEAD_BYTES
-  if (kind.stranger) charged = Math.min(charged, part(limits.totalBytes) - totals.strangerCharged)
+  if (kind.stranger) charged = Math.min(charged, part(limits.totalBytes, limits) - totals.strangerCharged)
   bytes = Math.min(bytes, charged - PACKET_OVERHEAD_BYTES)
   return packets > 0 && bytes > 0 ? { packets, bytes } : NO_ROOM
 }
 
 /** The part of a total that clients without the access token share. */
-export function part(total: number): number {
-  return Math.floor(total / STRANGER_PART)
+export function part(total: number, { strangerPart }: Pick<RelayLimits, 'strangerPart'>): number {
+  return Math.floor(total / strangerPart)
 }

@@ -14,7 +14,7 @@ import { deletion, Departures } from './departures.js'
 import { expiredPackets, heldEntries } from './expiry.js'
 import { Handover } from './handover.js'
 import type { Subscriber } from './handover.js'
-import type { RelayLimits } from './limits.js'
+import type { RelayLimits } from '../limits.js'
 import { count, countOut, NO_ROOM, part, roomFor } from './mailbox.js'
 import type { Kind, Mailbox, Room, Totals } from './mailbox.js'
 import { decodeHeld, decodeMailbox, encodeMailbox, heldKey, hex, packetKey } from './records.js'
@@ -77,6 +77,11 @@ export class Mailboxes {
     return { mailboxes, packets, bytes }
   }
 
+  /** So many there may be. */
+  get most(): number {
+    return this.#options.limits.mailboxes
+  }
+
   /** Makes a mailbox; resolves when it is durable, also where it was there before: `done`, `full` or `disk`. */
   async create(address: Uint8Array, member: boolean, now: number): Promise<Status> {
     let mailbox = this.#mailboxes.get(hex(address))
@@ -88,7 +93,8 @@ export class Mailboxes {
     if (!mailbox) {
       const { mailboxes } = this.#options.limits
       if (this.#totals.mailboxes >= mailboxes) return STATUS.full
-      if (!member && this.#totals.strangerMailboxes >= part(mailboxes)) return STATUS.full
+      if (!member && this.#totals.strangerMailboxes >= part(mailboxes, this.#options.limits))
+        return STATUS.full
       mailbox = this.#add(address, !member, now, undefined)
     }
     return (await this.#save(mailbox)) ? STATUS.done : STATUS.disk

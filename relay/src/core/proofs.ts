@@ -1,8 +1,18 @@
 import { verifyAddressProof } from '@fieldwhisper/protocol/address'
+import { TokenBucket } from '@fieldwhisper/host'
 import { BAD_PROOFS } from '../constants.js'
-import type { TokenBucket } from '@fieldwhisper/host'
+import type { RelayLimits } from '../limits.js'
 
 export type ProofResult = 'valid' | 'invalid' | 'too many' | 'rate'
+
+/** Signatures that may be checked, a second's worth at once. */
+export function proofBudgets(
+  { proofsPerSecond, strangerProofsPerSecond }: RelayLimits,
+  now: number,
+): { readonly memberProofs: TokenBucket; readonly strangerProofs: TokenBucket } {
+  const bucket = (perSecond: number): TokenBucket => new TokenBucket({ perSecond, burst: perSecond }, now)
+  return { memberProofs: bucket(proofsPerSecond), strangerProofs: bucket(strangerProofsPerSecond) }
+}
 
 /**
  * Checks the proofs of one connection. A proof is a signature over this connection's nonce, the relay's name as the client

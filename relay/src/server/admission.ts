@@ -1,4 +1,7 @@
 import { isIPv4 } from 'node:net'
+import { SPARE_SOCKETS } from '../constants.js'
+import { part } from '../core/mailbox.js'
+import type { RelayLimits } from '../limits.js'
 
 /** Who counts as one source: an IPv4 address, or the /64 network of an IPv6 address. Undefined for loopback. */
 export function sourceOf(remoteAddress: string | undefined): string | undefined {
@@ -56,5 +59,17 @@ export class Admission {
       if (left === 0) this.#sources.delete(source)
       else this.#sources.set(source, left)
     }
+  }
+}
+
+/** The places of a relay: all of them, and those of clients without the access token. */
+export function admissions(limits: RelayLimits): { readonly all: Admission; readonly strangers: Admission } {
+  const { connections, connectionsPerSource, strangersPerSource } = limits
+  return {
+    all: new Admission({ total: connections + SPARE_SOCKETS, perSource: connectionsPerSource }),
+    strangers: new Admission({
+      total: Math.max(1, part(connections, limits)),
+      perSource: Math.min(strangersPerSource, connectionsPerSource),
+    }),
   }
 }

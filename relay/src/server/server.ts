@@ -14,13 +14,12 @@ import {
   MAX_FRAGMENTS,
   MAX_HTTP_HEADER_BYTES,
   SPARE_SOCKETS,
-  STRANGERS_PER_SOURCE,
   WATCH_MS,
 } from '../constants.js'
 import type { Shared } from '../core/conversation.js'
-import { part } from '../core/mailbox.js'
 import { RelayError } from '../errors.js'
-import { Admission, sourceOf } from './admission.js'
+import type { RelayLimits } from '../limits.js'
+import { admissions, sourceOf, type Admission } from './admission.js'
 import { httpHandler } from './http.js'
 import type { RelayHealth } from './http.js'
 import { RelaySocket } from './socket.js'
@@ -29,12 +28,10 @@ import type { TlsFiles } from './tls.js'
 export interface RelayServerOptions {
   readonly listen: ListenAddress
   readonly tls: TlsFiles | undefined
-  /** Lets clients without the access token in, to a tenth of everything. */
+  /** Lets clients without the access token in, to their part of everything. */
   readonly open: boolean
   readonly isMember: (authorization: string | undefined) => boolean
-  readonly connections: number
-  readonly connectionsPerSource: number
-  readonly slowMs: number
+  readonly limits: RelayLimits
   readonly shared: Shared
   readonly health: () => RelayHealth
   readonly monoMs: () => number
@@ -58,12 +55,10 @@ export class RelayServer {
 
   constructor(options: RelayServerOptions) {
     this.#options = options
-    const { connections, connectionsPerSource, tls } = options
-    this.#all = new Admission({ total: connections + SPARE_SOCKETS, perSource: connectionsPerSource })
-    this.#strangers = new Admission({
-      total: Math.max(1, part(connections)),
-      perSource: Math.min(STRANGERS_PER_SOURCE, connectionsPerSource),
-    })
+    const { limits, tls } = options
+    const { all, strangers } = admissions(limits)
+    this.#all = all
+    this.#strangers = strangers
     const http = {
       headersTimeout: HANDSHAKE_MS,
       requestTimeout: HANDSHAKE_MS,
@@ -81,7 +76,7 @@ export class RelayServer {
       ? createTlsServer({ ...http, cert: tls.cert, key: tls.key, handshakeTimeout: HANDSHAKE_MS }, handler)
       : createServer(http, handler)
     // A second net below the count per source; sockets beyond it are closed by Node itself.
-    this.#server.maxConnections = connections + SPARE_SOCKETS
+    this.#server.maxConnections = limits.connections + SPARE_SOCKETS
     const ws = {
       noServer: true,
       perMessageDeflate: false,
@@ -154,21 +149,21 @@ export class RelayServer {
     if (!member && !this.#options.open) return refuse(socket, '401 Unauthorized')
     const source = sourceOf(request.socket.remoteAddress)
     const leave = member ? () => undefined : this.#strangers.enter(source)
-    if (!leave || this.#sockets.size >= this.#options.connections) {
+    if (!leave || this.#sockets.size >= this.#options.limits.connections) {
       leave?.()
       return refuse(socket, '503 Service Unavailable')
     }
     socket.on('close', leave)
     if (member) this.#members.add(request)
     this.#ws.handleUpgrade(request, socket, head, (ws) => {
-      const { shared, slowMs, monoMs, reporter } = this.#options
+      const { shared, limits, monoMs, reporter } = this.#options
       const relaySocket = new RelaySocket({
         ws,
         shared,
         member,
         nonce: systemRandom(NONCE_BYTES),
         nowMs: monoMs,
-        slowMs,
+        slowMs: limits.slowMs,
         outbound: this.#outbound,
         onClosed: () => this.#sockets.delete(relaySocket),
         onError: (error) => {

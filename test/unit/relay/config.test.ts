@@ -29,10 +29,7 @@ t.test('a listen address is host and port', (t) => {
 t.test('a relay needs no configuration', (t) => {
   const config = loadRelayConfig()
   t.match(config, { listen: { host: '0.0.0.0', port: 24_780 }, open: true, log: { level: 'info' } })
-  t.equal(config.limits.total, DEFAULT_LIMITS.totalBytes)
-  t.equal(config.limits.packet_ttl, DEFAULT_LIMITS.packetTtlMs)
-  t.equal(config.limits.mailbox_idle, DEFAULT_LIMITS.mailboxIdleMs)
-  t.equal(config.limits.slow, relayConstants.SLOW_MS)
+  t.same(config.limits, DEFAULT_LIMITS)
   t.end()
 })
 
@@ -48,7 +45,7 @@ t.test('paths in a file start at its folder', (t) => {
     open: false,
     state: join(dir, 's'),
     tls: { cert: join(dir, 'cert.pem'), key: '/etc/key.pem' },
-    limits: { packet_ttl: 86_400_000, mailboxes: 65_536 },
+    limits: { packetTtlMs: 86_400_000, mailboxes: 65_536 },
   })
   t.end()
 })
@@ -58,7 +55,10 @@ t.test('what is wrong with a file is said with its line, and never quoted', (t) 
   const wrong: [string, RegExp][] = [
     ['opne: true', /relay\.yaml:1:1 opne: .*did you mean "open"/],
     ['limits:\n  total: 7', /relay\.yaml:2:3 limits\.total: expected a size/],
-    ['limits: { mailboxes: 0 }', /limits\.mailboxes: /],
+    [
+      'limits: { mailboxes: 0 }',
+      /limits\.mailboxes: expected a whole number of mailboxes, from 1 to 1000000$/,
+    ],
     ['limits: { mailbox_packets: 40001 }', /limits\.mailbox_packets: /],
     ['listen: "24780"', /listen: expected host:port/],
     ['listen: relay:65536', /listen: the port is at most 65535/],
@@ -106,13 +106,14 @@ t.test('the fixed limits in docs/relay.md are the constants', (t) => {
   const mib = (bytes: number): string => `${bytes / 1024 / 1024} MiB`
   const c = relayConstants
   const twice = (text: string): string => `${text} | ${text}`
-  t.equal(row('Connections from one source'), `as configured | ${c.STRANGERS_PER_SOURCE}`)
   t.equal(
     row('Frames a second'),
     `${n(c.MEMBER_FRAMES_PER_S)}, ${mib(c.MEMBER_BYTES_PER_S)} | ${c.STRANGER_FRAMES_PER_S}, ${kib(c.STRANGER_BYTES_PER_S)}`,
   )
-  t.equal(row('Proofs a second'), `${n(c.MEMBER_PROOFS.perSecond)} | ${c.STRANGER_PROOFS.perSecond}`)
-  t.equal(row('Addresses proven'), `${n(c.MEMBER_ADDRESSES)} | ${c.STRANGER_ADDRESSES}`)
+  t.equal(
+    row('Addresses proven'),
+    `${n(c.MEMBER_ADDRESSES)}, or as many as there may be mailboxes | ${c.STRANGER_ADDRESSES}`,
+  )
   t.equal(row('Wrong proofs'), twice(`${c.BAD_PROOFS}`))
   t.equal(
     row('Session-beginning'),
@@ -128,7 +129,6 @@ t.test('the fixed limits in docs/relay.md are the constants', (t) => {
   t.match(page, `each counted with ${c.PACKET_OVERHEAD_BYTES} bytes more`)
   t.match(page, `At most ${c.HTTP_BUDGET.perSecond} requests a second from one source`)
   t.equal(c.LIVE_LINGER_MS, 500, 'half a second')
-  t.equal(c.STRANGER_PART, 10, 'a tenth')
   t.end()
 })
 
@@ -137,7 +137,7 @@ t.test('the example in docs/relay.md is a configuration', (t) => {
   t.match(parseConfig(yaml ?? 'missing', relayProgramSchema, 'relay.yaml'), {
     open: false,
     tls: { cert: 'relay.pem', key: 'relay.key' },
-    limits: { total: 4 * 1024 ** 3 },
+    limits: { totalBytes: 4 * 1024 ** 3 },
   })
   t.end()
 })

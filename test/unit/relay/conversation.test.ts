@@ -243,6 +243,7 @@ t.test('a deposit that is no packet is refused as malformed and keeps the connec
 })
 
 t.test('one connection brings 16 hellos at once and then ten a minute', async (t) => {
+  t.same(relayConstants.HELLO_BUDGET, { burst: 16, perSecond: 10 / 60 })
   const made = world()
   const talk = new Talk(made, '1')
   await talk.prove(key, { create: true })
@@ -288,6 +289,7 @@ t.test('a record is published by whoever proves the slot, and told to whoever kn
 })
 
 t.test('one connection publishes 16 records at once and then one a second', async (t) => {
+  t.same(relayConstants.PUBLISH_BUDGET, { burst: 16, perSecond: 1 })
   const made = world()
   const talk = new Talk(made, '1')
   await talk.prove(key)

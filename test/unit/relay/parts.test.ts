@@ -2,7 +2,16 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { accessToken, Admission, relayNames, sourceOf, tokenCheck } from '@fieldwhisper/relay'
+import {
+  accessToken,
+  Admission,
+  admissions,
+  DEFAULT_LIMITS,
+  proofBudgets,
+  relayNames,
+  sourceOf,
+  tokenCheck,
+} from '@fieldwhisper/relay'
 import { temporaryFolder } from '../../support/folder.js'
 
 const silent = { event: () => undefined }
@@ -18,6 +27,31 @@ t.test('sources are IPv4 addresses and IPv6 networks; loopback is nobody', (t) =
   for (const loopback of ['127.0.0.1', '127.8.9.1', '::1', '::ffff:127.0.0.1'])
     t.equal(sourceOf(loopback), undefined)
   t.equal(sourceOf(undefined), 'unknown')
+  t.end()
+})
+
+t.test('connectionsPerSource and strangersPerSource hold at the limit and not one over', (t) => {
+  const limits = { ...DEFAULT_LIMITS, connections: 40, connectionsPerSource: 3, strangersPerSource: 2 }
+  const { all, strangers } = admissions(limits)
+  for (let i = 0; i < 3; i++) t.ok(all.enter('a'), `${i + 1} of one source`)
+  t.equal(all.enter('a'), undefined)
+  t.ok(all.enter('b'))
+  for (let i = 0; i < 2; i++) t.ok(strangers.enter('a'), `${i + 1} strangers of one source`)
+  t.equal(strangers.enter('a'), undefined)
+  for (let i = 0; i < 2; i++) t.ok(strangers.enter('b'))
+  t.equal(strangers.enter('c'), undefined, 'a tenth of 40 in all')
+  t.ok(admissions({ ...limits, strangerPart: 8 }).strangers.enter('c'))
+  t.end()
+})
+
+t.test('proofsPerSecond and strangerProofsPerSecond are budgets of their own', (t) => {
+  const limits = { ...DEFAULT_LIMITS, proofsPerSecond: 3, strangerProofsPerSecond: 2 }
+  const { memberProofs, strangerProofs } = proofBudgets(limits, 0)
+  for (let i = 0; i < 3; i++) t.ok(memberProofs.take(0), `${i + 1} of members`)
+  t.notOk(memberProofs.take(0))
+  for (let i = 0; i < 2; i++) t.ok(strangerProofs.take(0), `${i + 1} of strangers`)
+  t.notOk(strangerProofs.take(499))
+  t.ok(strangerProofs.take(500))
   t.end()
 })
 

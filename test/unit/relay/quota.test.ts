@@ -71,6 +71,15 @@ t.test('hellos have a smaller share of a mailbox than it has room for data', asy
   t.match(await hello('s', 100), { status: STATUS.done })
 })
 
+t.test('strangerPart sets how much clients without the access token share', async (t) => {
+  const { mailboxes } = rig({ mailboxes: 4, strangerPart: 2 })
+  t.equal(await mailboxes.create(address, false, 0), STATUS.done)
+  t.equal(await mailboxes.create(other, false, 0), STATUS.done, 'two of four')
+  t.equal(await mailboxes.create(addressKey('c').address, false, 0), STATUS.full)
+  const all = rig({ mailboxes: 1, strangerPart: 1 }).mailboxes
+  t.equal(await all.create(address, false, 0), STATUS.done, 'one part of one is all')
+})
+
 t.test('all mailboxes share a total, overhead included', async (t) => {
   const each = 300 + PACKET_OVERHEAD_BYTES
   const { mailboxes } = rig({ totalBytes: 2 * each })

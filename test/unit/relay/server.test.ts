@@ -5,7 +5,7 @@ import t from 'tap'
 import { WebSocket } from 'ws'
 import { CLOSING, STATUS } from '@fieldwhisper/mesh/relay-frames'
 import { packetHash } from '@fieldwhisper/protocol/packet'
-import { loadRelayConfig, startRelay } from '@fieldwhisper/relay'
+import { loadRelayConfig, relayConstants, startRelay } from '@fieldwhisper/relay'
 import { temporaryFolder } from '../../support/folder.js'
 import { until, within } from '../../support/until.js'
 import { listener, RawClient, silent, SOON_MS, testRelay } from './raw-client.js'
@@ -123,7 +123,7 @@ t.test('frames of a message before a bad one are not acted on', async (t) => {
 
 t.test('a reader that does not drain its socket is cut, and what it did not delete is kept', async (t) => {
   const { relay, url } = await testRelay(t, {
-    limits: { slow: 500, credit_packets: 8_192, credit_bytes: 64 * 1024 * 1024 },
+    limits: { slowMs: 500, creditPackets: 8_192, creditBytes: 64 * 1024 * 1024 },
   })
   const { token } = relay
   const sender = await RawClient.open(url, token)
@@ -229,6 +229,7 @@ t.test('/healthz and /directory answer, everything else is refused', async (t) =
 
 t.test('HTTP requests are bounded per source', async (t) => {
   const { http } = await testRelay(t)
+  t.same(relayConstants.HTTP_BUDGET, { burst: 20, perSecond: 5 })
   const statuses = await Promise.all(
     Array.from({ length: 60 }, async () => (await fetch(`${http}/healthz`)).status),
   )

@@ -54,9 +54,7 @@ t.test(
       tls: undefined,
       open: true,
       isMember: () => true,
-      connections: 10,
-      connectionsPerSource: 10,
-      slowMs: 30_000,
+      limits: { ...DEFAULT_LIMITS, connections: 10 },
       shared: {
         mailboxes: new Mailboxes({ store, limits: DEFAULT_LIMITS, alarm: () => undefined }, 0),
         directory: broken,
