@@ -189,6 +189,7 @@ export class Agent {
         order: config.spool.order,
       },
       offerAll: config.lan.offer === 'all',
+      limits: config.limits,
       clock: this.#clock,
       reporter,
       relays: () => this.#relays,
@@ -220,6 +221,7 @@ export class Agent {
     if (config.lan.enabled) {
       this.#lan = agentLan({
         config: config.lan,
+        limits: config.limits,
         core: engine.core,
         folder: this.#folder,
         reporter,

@@ -15,6 +15,7 @@ import {
   type CoreOptions,
   type SaveEffect,
 } from './core/index.js'
+import { DEFAULT_AGENT_LIMITS, type AgentLimits } from './limits.js'
 import type { AgentRelays } from './paths/relays.js'
 
 const TICK_MS = 50
@@ -50,6 +51,7 @@ export interface EngineParts {
   readonly core: Omit<CoreOptions, 'hasRoom' | 'random' | 'bootId'>
   /** New packets to every LAN link instead of two. */
   readonly offerAll: boolean
+  readonly limits?: AgentLimits
   readonly clock: Clock
   readonly reporter: Reporter
   readonly relays: () => AgentRelays | undefined
@@ -76,10 +78,12 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    this.#courier = new Courier({ random: parts.drive.random, offerAll: parts.offerAll })
+    const { limits = DEFAULT_AGENT_LIMITS } = parts
+    this.#courier = new Courier({ random: parts.drive.random, offerAll: parts.offerAll, limits })
     this.core = new AgentCore(
       {
         ...parts.core,
+        limits,
         hasRoom: (priority, bytes) => this.#courier.hasRoom(priority, bytes),
         random: parts.drive.random,
         bootId: parts.clock.bootId,

@@ -41,8 +41,8 @@ import { RememberedLinks } from './remembered-links.js'
 import { gatewayStatus, type GatewayStatus } from './status.js'
 
 const TICK_MS = 50
-/** Packets waiting unopened beyond this stop the reading from links; the core drops above 64 MiB. */
-const PAUSE_BYTES = 32 * 1024 * 1024
+/** Packets waiting unopened beyond this part of what may wait stop the reading from links; the core drops above all of it. */
+const PAUSE_SHARE = 0.5
 const RUNNING_TABLE = 'running'
 export const GATEWAY_TABLES: readonly string[] = [
   ...CORE_TABLES,
@@ -271,7 +271,8 @@ export class Gateway {
   }
 
   async #openCore(store: Store, running: RunningTime, identity: GatewayIdentity): Promise<void> {
-    const { stateDir, reporter, onFatal } = this.#options
+    const { stateDir, reporter, onFatal, config } = this.#options
+    const { limits } = config
     const ballast = await Ballast.open({
       dir: stateDir,
       reporter,
@@ -281,6 +282,7 @@ export class Gateway {
     this.#closing.push(() => ballast.stop())
     let sequence = lastOutboxSequence(store)
     const worker = new HandshakeWorker(
+      limits.workerShare,
       (result) => core.helloOpened(result),
       (error) => onFatal(asError(error)),
     )
@@ -325,6 +327,7 @@ export class Gateway {
       noRoom: () => (ballast.spent ? 'disk' : this.#bridge?.full ? 'outbox-full' : undefined),
       freeBallast: () => ballast.free(),
       relays: this.#toldRelays(),
+      limits,
     })
     this.#core = core
     core.tick()
@@ -333,7 +336,7 @@ export class Gateway {
     const ticker = setInterval(() => {
       core.tick()
       ballast.tick()
-      this.#lan?.setPaused(core.waitingBytes > PAUSE_BYTES)
+      this.#lan?.setPaused(core.waitingBytes > limits.waitingBytes * PAUSE_SHARE)
     }, TICK_MS)
     this.#closing.push(async () => {
       clearInterval(ticker)
@@ -351,6 +354,7 @@ export class Gateway {
     const remembered = new RememberedLinks(stateDir, reporter)
     this.#lan = createLan({
       role: 'gateway',
+      limits: config.limits,
       loopback: lan.loopback,
       broadcast: lan.broadcast,
       beaconPort: lan.beacon_port,

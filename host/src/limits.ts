@@ -81,10 +81,9 @@ export function limitsSchema<const T extends LimitOptions>(
 /** One option, for a place of its own in a configuration. What is refused is told with its range and unit. */
 export function limitField<O extends LimitOption>(
   option: O,
-): z.ZodType<number, (O['default'] extends number ? number : string) | undefined> {
-  return field(option) as unknown as z.ZodType<
-    number,
-    (O['default'] extends number ? number : string) | undefined
+): z.ZodPrefault<z.ZodType<number, O['default'] extends number ? number : string>> {
+  return field(option) as unknown as z.ZodPrefault<
+    z.ZodType<number, O['default'] extends number ? number : string>
   >
 }
 

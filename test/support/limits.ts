@@ -3,10 +3,19 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { LimitConstant, LimitOption, LimitTable } from '@fieldwhisper/host'
+import { COURIER_LIMITS, LAN_LIMITS } from '@fieldwhisper/mesh'
 import { RELAY_LIMITS } from '@fieldwhisper/relay'
+import { AGENT_LIMITS } from '../../agent/dist/limits.js'
+import { GATEWAY_LIMITS } from '../../gateway/dist/limits.js'
 import { root } from './repository.js'
 
-export const LIMIT_TABLES: readonly LimitTable[] = [RELAY_LIMITS]
+export const LIMIT_TABLES: readonly LimitTable[] = [
+  AGENT_LIMITS,
+  COURIER_LIMITS,
+  LAN_LIMITS,
+  GATEWAY_LIMITS,
+  RELAY_LIMITS,
+]
 
 export const LIMITS_PAGE = 'docs/limits.md'
 

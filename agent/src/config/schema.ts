@@ -1,7 +1,7 @@
 import { z } from 'zod'
-import { about, configSchemaJson, durationAbout, plainText, sizeAbout } from '@fieldwhisper/host'
-import { MAX_BATCH_READINGS } from '@fieldwhisper/protocol'
+import { about, configSchemaJson, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
+import { AGENT_OPTIONS, BATCH_OPTIONS, SPOOL_OPTIONS } from '../limits.js'
 import { sourcesSchema } from './sources.js'
 
 /** The configuration of an agent; every key may be left out, `{}` reports this machine. */
@@ -32,15 +32,8 @@ export const agentConfigSchema = z.strictObject({
   batch: about(
     z
       .strictObject({
-        interval: durationAbout(
-          { min: '20ms', max: '60s' },
-          '1s',
-          'Readings of this time are sealed together. Shorter is sooner, and costs more bytes and computing for each.',
-        ),
-        max_readings: about(
-          z.int().min(1).max(MAX_BATCH_READINGS).default(1_000),
-          'A batch is closed at this number, before its time is over.',
-        ),
+        interval: limitField(BATCH_OPTIONS.intervalMs),
+        max_readings: limitField(BATCH_OPTIONS.maxReadings),
       })
       .prefault({}),
     'How readings are grouped.',
@@ -48,17 +41,9 @@ export const agentConfigSchema = z.strictObject({
   spool: about(
     z
       .strictObject({
-        max_bytes: sizeAbout(
-          { min: '1MiB', max: '1TiB' },
-          '1GiB',
-          'Room for readings that the gateway has not confirmed.',
-        ),
-        max_age: durationAbout({ min: '1m', max: '3650d' }, '90d', 'Older readings are dropped.'),
-        min_free_disk: sizeAbout(
-          { min: '0B', max: '1TiB' },
-          '256MiB',
-          'So much of the disk is left to the rest of the machine; at that point the spool counts as full, above the 4 MiB it may always hold.',
-        ),
+        max_bytes: limitField(SPOOL_OPTIONS.maxBytes),
+        max_age: limitField(SPOOL_OPTIONS.maxAgeMs),
+        min_free_disk: limitField(SPOOL_OPTIONS.minFreeBytes),
         on_full: about(
           z.enum(['drop_oldest', 'drop_newest', 'block']).default('drop_oldest'),
           'What gives way when the spool is full. block: sources that can wait do. What is dropped is counted and reported.',
@@ -70,6 +55,10 @@ export const agentConfigSchema = z.strictObject({
       })
       .prefault({}),
     'Readings on disk until the gateway has them.',
+  ),
+  limits: about(
+    limitsSchema(AGENT_OPTIONS).prefault({}),
+    'What this agent opens, sends and keeps on its way at most; docs/limits.md has the reasons.',
   ),
   state: about(
     plainText(1, 4_096).optional(),

@@ -37,8 +37,6 @@ export const HISTORICAL_AFTER_MS = MINUTE_MS
 /** Packets sealed in one step, and batches looked at for it. */
 export const SEALS_A_STEP = 64
 export const LOOKED_AT_A_STEP = 512
-/** Backlog drains at this rate, so that a gateway that comes back is not buried by all agents at once. */
-export const BACKLOG_BUDGET = { perSecond: 250, burst: 250 } as const
 /** Streams of dead processes in flight at a time; the gateway keeps 256 open. */
 export const STREAMS_IN_FLIGHT = 128
 /** The gateway takes numbers up to 65,536 above the floor of a stream. */

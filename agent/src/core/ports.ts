@@ -1,6 +1,7 @@
 import type { OutgoingPacket } from '@fieldwhisper/mesh'
 import type { Random, SigningKey } from '@fieldwhisper/protocol'
 import type { Spool } from '../spool/index.js'
+import type { BacklogLimits } from './limits.js'
 import type { SessionState, SiteState, Standing } from './state.js'
 
 /** What the core asks of the spool; the answers are in memory or one read away. */
@@ -22,4 +23,5 @@ export interface CoreOptions {
   readonly bootId: Uint8Array
   /** Live readings before backlog (the default), or everything in order. */
   readonly order?: 'live_first' | 'in_order'
+  readonly limits?: BacklogLimits
 }

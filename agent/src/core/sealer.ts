@@ -9,7 +9,6 @@ import {
 import type { BatchPlace, HeldBatch } from '../spool/index.js'
 import type { Composer } from './composer.js'
 import {
-  BACKLOG_BUDGET,
   HISTORICAL_AFTER_MS,
   LIVE_QUEUE,
   LOOKED_AT_A_STEP,
@@ -20,6 +19,7 @@ import {
 import type { CoreEffect } from './events.js'
 import type { Flight, Flights } from './flights.js'
 import type { Keeping } from './keeping.js'
+import { DEFAULT_BACKLOG_LIMITS } from './limits.js'
 import type { CoreOptions } from './ports.js'
 import type { AgentSession } from './session.js'
 import type { FirstContent, SessionBook } from './session-book.js'
@@ -51,7 +51,8 @@ export class Sealer {
 
   constructor(parts: Parts, now: number) {
     this.#parts = parts
-    this.#bucket = new TokenBucket(BACKLOG_BUDGET, now)
+    const { backlogPerSecond } = parts.options.limits ?? DEFAULT_BACKLOG_LIMITS
+    this.#bucket = new TokenBucket({ perSecond: backlogPerSecond, burst: backlogPerSecond }, now)
   }
 
   /** Packets sealed in this process, hellos not counted. */

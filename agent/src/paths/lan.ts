@@ -6,6 +6,7 @@ import type { StateFolder } from '../state/folder.js'
 
 export interface LanParts {
   readonly config: AgentConfig['lan']
+  readonly limits: AgentConfig['limits']
   readonly core: AgentCore
   readonly folder: StateFolder
   readonly reporter: Reporter
@@ -16,9 +17,20 @@ export interface LanParts {
 }
 
 /** The agent's side of the LAN. Nothing is opened before `start`. */
-export function agentLan({ config, core, folder, reporter, clock, courier, packet, record }: LanParts): Lan {
+export function agentLan({
+  config,
+  limits,
+  core,
+  folder,
+  reporter,
+  clock,
+  courier,
+  packet,
+  record,
+}: LanParts): Lan {
   const lan = createLan({
     role: 'agent',
+    limits,
     loopback: config.loopback,
     broadcast: config.broadcast,
     beaconPort: config.beacon_port,

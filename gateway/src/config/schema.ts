@@ -1,10 +1,11 @@
 import { z } from 'zod'
-import { about, configSchemaJson, durationAbout, errorText, plainText, sizeAbout } from '@fieldwhisper/host'
+import { about, configSchemaJson, errorText, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { relayConfigSchema } from '@fieldwhisper/relay'
 import type { MqttSettings } from '../bridge/bridge.js'
 import { DEFAULT_TOPIC_TEMPLATE } from '../bridge/constants.js'
 import { parseTemplate } from '../bridge/topics.js'
+import { GATEWAY_OPTIONS, OUTBOX_OPTIONS } from '../limits.js'
 
 /** Keys of `mqtt:` that only make sense with a broker of one's own. */
 const LOGIN_KEYS = ['user', 'password', 'password_file'] as const
@@ -122,15 +123,15 @@ export const gatewayConfigSchema = z.strictObject({
   outbox: about(
     z
       .strictObject({
-        max_bytes: sizeAbout(
-          { min: '1MiB', max: '1TiB' },
-          '2GiB',
-          'Room for readings that the broker has not acknowledged; when it is used up, nothing more is taken from agents, who keep theirs.',
-        ),
-        keep_sent: durationAbout({ min: '0s', max: '90d' }, '24h', 'Published readings are kept this long.'),
+        max_bytes: limitField(OUTBOX_OPTIONS.maxBytes),
+        keep_sent: limitField(OUTBOX_OPTIONS.keepSentMs),
       })
       .prefault({}),
     'What lies between agents and broker.',
+  ),
+  limits: about(
+    limitsSchema(GATEWAY_OPTIONS).prefault({}),
+    'What this gateway takes and does at most; docs/limits.md has the reasons.',
   ),
   log: about(
     z

@@ -41,8 +41,6 @@ export const MAX_COMMIT_PACKETS = 1_000
 export const MAX_COMMIT_BYTES = 1024 * 1024
 /** A commit that took longer is followed by one half as big. */
 export const LATE_COMMIT_MS = 10_000
-/** Packets received and not yet opened; above it nothing is read. */
-export const MAX_WAITING_BYTES = 64 * 1024 * 1024
 /** Sending counters are reserved in blocks, so that a restart never seals twice under one leaf. */
 export const COUNTER_BLOCK = 64
 /** Signed records, about one a day, may jump this far before a second gateway or stolen keys are the better explanation. */
@@ -61,15 +59,12 @@ export const ACK_BURST = 20
 /** After an hour of repeating to an agent that says nothing, once an hour is enough: its mailbox keeps them. */
 export const SETUP_PATIENCE_MS = HOUR_MS
 /**
- * Hellos: a link 2/s, all successors 50/s, all doorbells 20/s; older doorbell epochs a tenth of that. One agent's successors one
- * in 5 s, so that it cannot use up what all have; the burst is a mailbox with the hellos of a night of restarts.
+ * Hellos: a link 2/s. One agent's successors one in 5 s, so that it cannot use up what all have; the burst is a mailbox with the
+ * hellos of a night of restarts. What all share stands in limits.ts.
  */
 export const HELLO_BUDGET = {
   link: { perSecond: 2, burst: 8 },
   agent: { perSecond: 0.2, burst: 32 },
-  successor: { perSecond: 50, burst: 200 },
-  doorbell: { perSecond: 20, burst: 40 },
-  oldEpoch: { perSecond: 2, burst: 4 },
 } as const
 /** Agents that said hello in the last minutes. */
 export const MAX_HELLO_AGENTS = 16_384

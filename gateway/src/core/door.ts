@@ -13,6 +13,7 @@ import {
 } from '@fieldwhisper/protocol'
 import { HELLO_BUDGET, HELLO_QUEUE, MAX_HELLO_AGENTS, MAX_HELLO_ROUTES } from './constants.js'
 import type { Invites } from './invites.js'
+import { helloBudgets, type CoreLimits } from './limits.js'
 import type { Meta } from './meta.js'
 import type { HelloResult, OneTimeSecrets, Ports, Route } from './ports.js'
 import type { Prekey, Prekeys } from './prekeys.js'
@@ -67,9 +68,10 @@ export class Door {
 
   constructor(parts: Parts, now: number) {
     this.#parts = parts
-    this.#successorBudget = new TokenBucket(HELLO_BUDGET.successor, now)
-    this.#doorbellBudget = new TokenBucket(HELLO_BUDGET.doorbell, now)
-    this.#oldEpochBudget = new TokenBucket(HELLO_BUDGET.oldEpoch, now)
+    const budgets = helloBudgets(parts.limits)
+    this.#successorBudget = new TokenBucket(budgets.successor, now)
+    this.#doorbellBudget = new TokenBucket(budgets.doorbell, now)
+    this.#oldEpochBudget = new TokenBucket(budgets.oldEpoch, now)
   }
 
   /** A hello of this link is being worked on: what follows it on the link may be for the session it makes. */
@@ -194,4 +196,5 @@ interface Parts {
   readonly ports: Ports
   readonly random: Random
   readonly master: Uint8Array
+  readonly limits: CoreLimits
 }

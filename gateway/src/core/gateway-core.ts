@@ -28,6 +28,7 @@ import { Inbox } from './inbox.js'
 import { Invites } from './invites.js'
 import { Ledger } from './ledger.js'
 import { Lines } from './lines.js'
+import { DEFAULT_CORE_LIMITS, type CoreLimits } from './limits.js'
 import { Meta } from './meta.js'
 import { News } from './news.js'
 import { PacketDesk } from './packet-desk.js'
@@ -57,6 +58,7 @@ export interface CoreOptions {
   /** The disk is full: frees what is kept for that. False where nothing is. */
   readonly freeBallast: () => boolean
   readonly relays: readonly RelayInfo[]
+  readonly limits?: CoreLimits
 }
 
 /** The gateway between its sockets and its outbox: what arrives, what time brings, and what the operator says, all in turns. */
@@ -91,6 +93,7 @@ export class GatewayCore {
     const now = clock.monoMs()
     const site = crypto.signingKey(identity.siteSeed)
     this.#options = options
+    const limits = options.limits ?? DEFAULT_CORE_LIMITS
     this.#relays = options.relays
     this.directoryKey = directoryKey(identity.master)
     this.#toldRelays = new ToldRelays(store)
@@ -131,7 +134,7 @@ export class GatewayCore {
     this.#restores = new RestoreWatch({ ...parts, siteKey: site.publicKey, gatewayKey })
     this.desk = new PacketDesk({
       ...parts,
-      door: new Door({ ...parts, master: identity.master }, now),
+      door: new Door({ ...parts, master: identity.master, limits }, now),
       admission: this.#admission,
       failures: new Failures(now),
       failedPackets: this.#failedPackets,
@@ -143,6 +146,7 @@ export class GatewayCore {
       undecided: (agent, session) => this.#waitsFor(agent, session) !== undefined,
     })
     this.#turns = new Turns({
+      waitingBytes: limits.waitingBytes,
       store,
       ports,
       monoMs: () => clock.monoMs(),

@@ -8,7 +8,6 @@ import {
   MAX_COMMIT_BYTES,
   MAX_COMMIT_PACKETS,
   MAX_TURN_WRITES,
-  MAX_WAITING_BYTES,
 } from './constants.js'
 import { Line } from './line.js'
 import type { Ports, Route } from './ports.js'
@@ -25,6 +24,8 @@ export interface Arrival {
 export type Task = (turn: Turn) => Session | undefined
 
 interface TurnsOptions {
+  /** What may wait unopened. */
+  readonly waitingBytes: number
   readonly store: Store
   readonly ports: Pick<Ports, 'committed' | 'fatal'>
   readonly monoMs: () => number
@@ -114,7 +115,7 @@ export class Turns {
   /** False where no more can wait. */
   arrive(arrival: Arrival): boolean {
     const bytes = costOf(arrival)
-    if (this.#ended || this.#waitingBytes + bytes > MAX_WAITING_BYTES) return false
+    if (this.#ended || this.#waitingBytes + bytes > this.#options.waitingBytes) return false
     this.#waitingBytes += bytes
     this.#arrivals.push(arrival)
     this.#wake()

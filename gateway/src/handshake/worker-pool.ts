@@ -1,23 +1,30 @@
 import { Worker } from 'node:worker_threads'
 import type { HelloJob, HelloResult } from '../core/ports.js'
+import type { WorkDone } from './worker.js'
 
-/** After a hello that took d the worker rests 3 d: at most a quarter of one core goes to strangers and insiders alike. */
-const REST_FACTOR = 3
-/** A start after quiet need not wait for a rest longer than this. */
-const MAX_REST_MS = 250
+/** A machine that stood still in the middle of a hello need not rest longer than this. */
+const MAX_REST_MS = 2_000
+
+/** After a hello that took so long the worker rests, so that no more than its share of one core goes to strangers and insiders alike. */
+export function restMs(tookMs: number, sharePercent: number): number {
+  return Math.min((tookMs * (100 - sharePercent)) / sharePercent, MAX_REST_MS)
+}
 
 /** Feeds the handshake worker one hello at a time within its share of the processor. */
 export class HandshakeWorker {
   readonly #worker: Worker
   readonly #queue: HelloJob[] = []
   readonly #onResult: (result: HelloResult) => void
-  #busySince: number | undefined
+  readonly #share: number
+  #busy = false
   #rest: NodeJS.Timeout | undefined
 
-  constructor(onResult: (result: HelloResult) => void, onFailure: (error: unknown) => void) {
+  /** `share`: percent of one core. */
+  constructor(share: number, onResult: (result: HelloResult) => void, onFailure: (error: unknown) => void) {
+    this.#share = share
     this.#onResult = onResult
     this.#worker = new Worker(new URL('./worker.js', import.meta.url))
-    this.#worker.on('message', (result: HelloResult) => this.#done(result))
+    this.#worker.on('message', (done: WorkDone) => this.#done(done))
     this.#worker.on('error', onFailure)
   }
 
@@ -33,23 +40,22 @@ export class HandshakeWorker {
   }
 
   #next(): void {
-    if (this.#busySince !== undefined || this.#rest) return
+    if (this.#busy || this.#rest) return
     const job = this.#queue.shift()
     if (!job) return
-    this.#busySince = performance.now()
+    this.#busy = true
     this.#worker.postMessage(job)
   }
 
-  #done(result: HelloResult): void {
-    const took = performance.now() - (this.#busySince ?? performance.now())
-    this.#busySince = undefined
+  #done({ result, tookMs }: WorkDone): void {
+    this.#busy = false
     this.#onResult(result)
     this.#rest = setTimeout(
       () => {
         this.#rest = undefined
         this.#next()
       },
-      Math.min(took * REST_FACTOR, MAX_REST_MS),
+      restMs(tookMs, this.#share),
     )
   }
 }

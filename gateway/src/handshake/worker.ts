@@ -3,8 +3,19 @@ import { errorText } from '@fieldwhisper/host'
 import { parentPort } from 'node:worker_threads'
 import type { HelloJob, HelloResult } from '../core/ports.js'
 
+export interface WorkDone {
+  readonly result: HelloResult
+  /** Of this thread: its start and the way of a message do not count as work. */
+  readonly tookMs: number
+}
+
 /** The thread that does the public-key work of hellos, one after the other. */
-parentPort?.on('message', (job: HelloJob) => parentPort?.postMessage(work(job)))
+parentPort?.on('message', (job: HelloJob) => {
+  const began = performance.now()
+  const result = work(job)
+  const done: WorkDone = { result, tookMs: performance.now() - began }
+  parentPort?.postMessage(done)
+})
 
 const NO_KEYS = { agreementKey: new Uint8Array(0), kemKey: new Uint8Array(0) }
 

@@ -2,9 +2,6 @@
  * What the design fixes (sections 6 and 7).
  */
 
-/** Unacknowledged packets, and their bytes. */
-export const WINDOW_PACKETS = 4_096
-export const WINDOW_BYTES = 16 * 1024 * 1024
 /** An unacknowledged packet is offered again on the LAN after 2 s, then twice as late each time, up to 60 s. */
 export const LAN_REPEAT_MIN_MS = 2_000
 export const LAN_REPEAT_MAX_MS = 60_000

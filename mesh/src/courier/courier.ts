@@ -2,6 +2,7 @@ import { between, type Random } from '../lan/random.js'
 import { OFFERS_A_STEP, ONCE_MS } from './constants.js'
 import type { CourierEffect, CourierEvent, CourierStep } from './events.js'
 import { LanPlan, newLanState, type LinkHealth } from './lan-plan.js'
+import { DEFAULT_COURIER_LIMITS, type CourierLimits } from './limits.js'
 import type { Entry, OutgoingPacket } from './packet.js'
 import { RelayPlan, type RelayHealth } from './relay-plan.js'
 import { Window } from './window.js'
@@ -10,6 +11,7 @@ export interface CourierOptions {
   readonly random: Random
   /** New packets to every link instead of two: more cover, more traffic. */
   readonly offerAll?: boolean
+  readonly limits?: CourierLimits
 }
 
 export interface CourierStatus {
@@ -27,11 +29,12 @@ export interface CourierStatus {
  */
 export class Courier {
   readonly #outstanding = new Map<number, Entry>()
-  readonly #window = new Window()
+  readonly #window: Window
   readonly #lan: LanPlan
   readonly #relays: RelayPlan
 
   constructor(options: CourierOptions) {
+    this.#window = new Window(options.limits ?? DEFAULT_COURIER_LIMITS)
     this.#lan = new LanPlan(this.#outstanding, options.offerAll ?? false)
     this.#relays = new RelayPlan(this.#outstanding, (low, high) => between(options.random, low, high))
   }

@@ -1,5 +1,6 @@
 export { Courier, type CourierOptions, type CourierStatus } from './courier.js'
 export type { CourierEffect, CourierEvent, CourierStep, DepositResult, CourierPath } from './events.js'
 export type { LinkHealth } from './lan-plan.js'
+export { COURIER_LIMITS, COURIER_OPTIONS, DEFAULT_COURIER_LIMITS, type CourierLimits } from './limits.js'
 export type { OutgoingPacket } from './packet.js'
 export type { RelayHealth } from './relay-plan.js'

@@ -10,7 +10,6 @@ import {
   BEACON_ID_BYTES,
   BEACON_ID_LIFE_MS,
   BEACON_INTERVAL_CROWDED_MS,
-  BEACON_INTERVAL_MS,
   BEACON_JITTER,
   BEACON_RESERVED_BYTES,
   BEACONS_PER_SECOND,
@@ -25,6 +24,7 @@ import {
   type LanInterface,
 } from './interfaces.js'
 import { between, type Random } from './random.js'
+import { DEFAULT_LAN_LIMITS } from './limits.js'
 import { plainAddress, type LinkTarget } from './target.js'
 
 export interface HeardBeacon {
@@ -40,6 +40,8 @@ export interface BeaconSocketOptions extends InterfaceChoice {
   readonly port: number
   readonly groups: { readonly ipv4: string; readonly ipv6: string }
   readonly broadcast: boolean
+  /** Between two beacons while few devices are heard. Default 5 s. */
+  readonly intervalMs?: number
   /** TCP port to announce; undefined: nothing to announce now. */
   readonly linkPort: () => number | undefined
   /** Devices heard lately: above 20 the beacon slows down. */
@@ -67,6 +69,20 @@ export interface BeaconCounts {
   magic: number
   version: number
   port: number
+}
+
+/** Milliseconds to the next beacon; `burst` of the quick ones are left. */
+export function beaconWait(of: {
+  readonly burst: number
+  readonly devices: number
+  readonly intervalMs: number
+  readonly random: Random
+}): number {
+  const { burst, devices, intervalMs, random } = of
+  if (burst === BEACON_BURST) return between(random, 0, BEACON_BURST_MS / 4)
+  const slow = devices > BEACON_CROWD ? BEACON_INTERVAL_CROWDED_MS : intervalMs
+  const nominal = burst > 0 ? BEACON_BURST_MS : slow
+  return nominal * between(random, 1 - BEACON_JITTER, 1 + BEACON_JITTER)
 }
 
 /** Announces this device on every chosen interface and reports whom it hears. It answers nothing (DESIGN 7). */
@@ -167,12 +183,8 @@ export class BeaconSocket {
   }
 
   #wait(): number {
-    const { random, devices } = this.#options
-    if (this.#burst === BEACON_BURST) return between(random, 0, BEACON_BURST_MS / 4)
-    const crowded = devices() > BEACON_CROWD
-    const slow = crowded ? BEACON_INTERVAL_CROWDED_MS : BEACON_INTERVAL_MS
-    const nominal = this.#burst > 0 ? BEACON_BURST_MS : slow
-    return nominal * between(random, 1 - BEACON_JITTER, 1 + BEACON_JITTER)
+    const { random, devices, intervalMs = DEFAULT_LAN_LIMITS.agent.beaconIntervalMs } = this.#options
+    return beaconWait({ burst: this.#burst, devices: devices(), intervalMs, random })
   }
 
   #beat(): void {

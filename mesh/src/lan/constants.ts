@@ -42,8 +42,6 @@ export const HINT_AGE_MS = 600_000
  * What this implementation chooses: the beacon.
  */
 
-/** Raised, a new device is found later; lowered, fifty devices are a steady murmur on every Wi-Fi cell. */
-export const BEACON_INTERVAL_MS = 5_000
 export const BEACON_INTERVAL_CROWDED_MS = 30_000
 /** Devices heard above which the long interval is used. */
 export const BEACON_CROWD = 20
@@ -69,24 +67,11 @@ export const HEARD_EXPIRY_MS = 3 * BEACON_INTERVAL_CROWDED_MS * (1 + BEACON_JITT
 export const DIAL_BUDGET_MS = 60_000
 /** An address that fails again and again is dialled less and less often, down to once in this time. */
 export const DIAL_BACKOFF_MAX_MS = 600_000
-/** Addresses whose last dial is remembered; dials are at most 5/s, so that this holds every one of the last 10 min. */
-export const DIALLED_MAX = 4_096
-export const DIALS_AT_ONCE = 4
-/**
- * Dials caused by beacons: a burst, then a rate. Without it a flood of forged beacons would make every device on the LAN
- * scan the subnet with 200 connections a second. The burst finds a factory of 64 devices at once.
- */
-export const DIAL_BURST = 64
-export const DIALS_PER_SECOND = 5
+/** Addresses whose last dial is remembered; dials are at most 20/s, so that this holds every one of the last 10 min. */
+export const DIALLED_MAX = 16_384
 /** The first dial after a beacon waits a random part of this: fifty devices that hear a new one do not dial it together. */
 export const DIAL_DELAY_MS = 500
 export const OUTGOING_PER_ADDRESS = 2
-export const AGENT_OUTGOING = 8
-/**
- * A gateway dials every device it hears (as many as the table holds): agents hear fifty beacons that look the same and
- * have eight links, so that it is the gateway who ends their search.
- */
-export const GATEWAY_OUTGOING = HEARD_MAX
 /** While searching, one link gives its slot away this often. */
 export const ROTATION_MS = 10_000
 /** While searching, links are asked for the record (and hints) this often in the first minute, then once a minute. */
@@ -105,8 +90,6 @@ export const PEERS_MAX = 64
  * What this implementation chooses: links.
  */
 
-export const AGENT_INBOUND = 64
-export const GATEWAY_INBOUND = 1_024
 /** Links from one foreign address that have delivered nothing that opened. */
 export const INBOUND_PER_ADDRESS = 4
 /**

@@ -11,6 +11,7 @@ export { admit, type Admission, type InboundLink } from './admission.js'
 export { decodeBeacon, encodeBeacon, type Beacon, type BeaconFault } from './beacon.js'
 export {
   BeaconSocket,
+  beaconWait,
   type BeaconCounts,
   type BeaconSocketOptions,
   type HeardBeacon,
@@ -33,4 +34,12 @@ export {
   type LinkFrame,
 } from './frames.js'
 export { Links } from './links.js'
+export {
+  AGENT_LINK_OPTIONS,
+  DEFAULT_LAN_LIMITS,
+  GATEWAY_LINK_OPTIONS,
+  LAN_LIMITS,
+  LAN_OPTIONS,
+  type LanLimits,
+} from './limits.js'
 export { Neighbours, type NeighbourEffect, type NeighbourEvent, type NeighbourOptions } from './neighbours.js'

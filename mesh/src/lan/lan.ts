@@ -1,15 +1,14 @@
 import type { Reporter } from '@fieldwhisper/host'
 import { BeaconSocket, type BeaconCounts } from './beacon-socket.js'
 import {
-  AGENT_INBOUND,
   DEFAULT_BEACON_PORT,
   DEFAULT_GROUPS,
   DEFAULT_LINK_PORT,
-  GATEWAY_INBOUND,
   NEIGHBOUR_TICK_MS,
   PEERS_MAX,
 } from './constants.js'
 import { MeshError } from '../errors.js'
+import { DEFAULT_LAN_LIMITS, type LanLimits } from './limits.js'
 import type { LinkEnd } from './link.js'
 import { Links, type LinkInfo } from './links.js'
 import { Neighbours, type NeighbourEffect, type NeighbourEvent } from './neighbours.js'
@@ -34,8 +33,10 @@ export interface LanHandlers {
 }
 
 export interface LanOptions {
-  /** An agent has 8 outgoing and 64 inbound links, a gateway 256 and 1,024. Nobody else learns the role from it. */
+  /** Nobody else learns the role from it. */
   readonly role: 'agent' | 'gateway'
+  /** Default: those of the role. */
+  readonly limits?: LanLimits
   /** Interface names for beacons. Absent: all but loopback. */
   readonly interfaces?: readonly string[]
   /** Beacons also on loopback, for a site on one host. Default false. */
@@ -118,17 +119,19 @@ class LanSide implements Lan {
     const { role, handlers, random, clock } = options
     const now = (): number => clock.monoMs()
     const reporter = new QuietReporter(options.reporter, now)
+    const limits = options.limits ?? DEFAULT_LAN_LIMITS[role]
     const peers = readPeers(options.peers ?? [])
     this.#neighbours = new Neighbours({
       role,
       peers,
       remembered: options.remembered ?? [],
+      limits,
       now: now(),
       random,
     })
     this.#links = new Links({
       ...(options.listen && { listen: options.listen }),
-      maxInbound: role === 'agent' ? AGENT_INBOUND : GATEWAY_INBOUND,
+      maxInbound: limits.inboundLinks,
       reporter,
       now,
       events: {
@@ -155,6 +158,7 @@ class LanSide implements Lan {
         ...(options.interfaces && { names: options.interfaces }),
         loopback: options.loopback ?? false,
         broadcast: options.broadcast ?? false,
+        intervalMs: limits.beaconIntervalMs,
         port: options.beaconPort ?? DEFAULT_BEACON_PORT,
         groups: options.groups ?? DEFAULT_GROUPS,
         linkPort: () => this.#links.port,

@@ -1,19 +1,15 @@
 import {
   ACK_SILENCE_MS,
-  AGENT_OUTGOING,
   ASK_MS,
   ASK_SLOW_MS,
-  DIAL_BURST,
   DIAL_DELAY_MS,
-  DIALS_AT_ONCE,
-  DIALS_PER_SECOND,
-  GATEWAY_OUTGOING,
   HINT_AGE_MS,
   MAX_HINTS,
   OUTGOING_PER_ADDRESS,
   ROTATION_MS,
 } from './constants.js'
 import { HeardTable, type Heard } from './heard-table.js'
+import { DEFAULT_LAN_LIMITS, type LanLimits } from './limits.js'
 import { Pinned, type Pin } from './pinned.js'
 import { between, type Random } from './random.js'
 import { targetKey, type LinkTarget } from './target.js'
@@ -61,6 +57,8 @@ export interface NeighbourOptions {
   readonly role: 'agent' | 'gateway'
   readonly peers: readonly LinkTarget[]
   readonly remembered: readonly LinkTarget[]
+  /** Default: those of the role. */
+  readonly limits?: Pick<LanLimits, 'outgoingLinks' | 'dialsPerSecond' | 'dialBurst' | 'dialsAtOnce'>
   /** Monotonic milliseconds, as in `step`. */
   readonly now: number
   readonly random: Random
@@ -109,12 +107,15 @@ export class Neighbours {
   #lastRotation = 0
   #lastAsk = 0
   #hintsTurn = true
-  #dialTokens = DIAL_BURST
+  readonly #limits: NonNullable<NeighbourOptions['limits']>
+  #dialTokens: number
   #tokensAt: number
 
   constructor(options: NeighbourOptions) {
     this.#role = options.role
     this.#random = options.random
+    this.#limits = options.limits ?? DEFAULT_LAN_LIMITS[options.role]
+    this.#dialTokens = this.#limits.dialBurst
     this.#tokensAt = options.now
     this.#pinned = new Pinned(options.peers, options.remembered, options.now, options.random)
   }
@@ -310,7 +311,7 @@ export class Neighbours {
   /** Dials the best address heard, if one may be dialled now. */
   #dialHeard(now: number, effects: NeighbourEffect[]): boolean {
     const dialling = [...this.#dials.values()].filter((dial) => dial.heard !== undefined).length
-    if (dialling >= DIALS_AT_ONCE || !this.#mayDial(now)) return false
+    if (dialling >= this.#limits.dialsAtOnce || !this.#mayDial(now)) return false
     const { dialled, atAddress, linkedIds, addresses } = this.#picture()
     const found = this.#heard.candidate(now, {
       taken: ({ key, target }) =>
@@ -358,8 +359,9 @@ export class Neighbours {
   }
 
   #mayDial(now: number): boolean {
-    const earned = ((now - this.#tokensAt) / 1_000) * DIALS_PER_SECOND
-    this.#dialTokens = Math.min(DIAL_BURST, this.#dialTokens + earned)
+    const { dialsPerSecond, dialBurst } = this.#limits
+    const earned = ((now - this.#tokensAt) / 1_000) * dialsPerSecond
+    this.#dialTokens = Math.min(dialBurst, this.#dialTokens + earned)
     this.#tokensAt = now
     return this.#dialTokens >= 1
   }
@@ -380,7 +382,7 @@ export class Neighbours {
   }
 
   #slots(): number {
-    return this.#role === 'agent' ? AGENT_OUTGOING : GATEWAY_OUTGOING
+    return this.#limits.outgoingLinks
   }
 
   /** Peers have slots of their own; a kept address holds its slot while it is redialled. */

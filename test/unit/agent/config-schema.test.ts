@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { HostError, parseConfig } from '@fieldwhisper/host'
 import { loadAgentConfig } from '../../../agent/src/config/load.js'
+import { DEFAULT_AGENT_LIMITS } from '../../../agent/src/limits.js'
 import {
   agentConfigJsonSchema,
   agentConfigSchema,
@@ -42,6 +43,7 @@ void t.test('an empty configuration reports this machine, on the LAN and the rel
       on_full: 'drop_oldest',
       order: 'live_first',
     },
+    limits: DEFAULT_AGENT_LIMITS,
     log: { level: 'info', format: 'text' },
   })
   t.same(parse('{}'), loadAgentConfig())

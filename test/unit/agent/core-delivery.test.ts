@@ -144,6 +144,20 @@ void t.test('in order: a new reading waits for the backlog before it', async (t)
   )
 })
 
+void t.test('backlogPerSecond is the rate of a backlog, a second of it at once', async (t) => {
+  const rig = await joinedRig({ maxReadings: 1, backlogPerSecond: 10 })
+  rig.up = false
+  rig.window = 0
+  rig.spool.feed(100)
+  await rig.turn(2 * MINUTE, 1_000)
+  rig.up = true
+  rig.window = 4_096
+  await rig.turn(100)
+  t.equal(rig.gateway.readings.length, 10)
+  await rig.turn(1_000)
+  t.equal(rig.gateway.readings.length, 20)
+})
+
 void t.test('nothing more is sealed than the window takes', async (t) => {
   const rig = await joinedRig({ maxReadings: 1 })
   rig.up = false

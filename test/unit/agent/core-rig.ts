@@ -10,12 +10,17 @@ import {
   type SiteState,
   type Standing,
 } from '../../../agent/src/core/index.js'
+import { DEFAULT_BACKLOG_LIMITS } from '../../../agent/src/core/limits.js'
 import { fresh, ScriptedGateway } from './scripted-gateway.js'
 import { SpoolRig, type RigOptions } from './spool-rig.js'
 
 export const MINUTE = 60_000
 export const HOUR = 60 * MINUTE
 const BOOT = new Uint8Array(8).fill(7)
+
+export interface CoreRigOptions extends RigOptions {
+  readonly backlogPerSecond?: number
+}
 
 /** An agent's core on a real spool and virtual time, with a scripted gateway at the other end of one path. */
 export class CoreRig {
@@ -47,7 +52,10 @@ export class CoreRig {
   readonly #queue: CoreEvent[] = []
   #busy = false
 
-  constructor(options: RigOptions = {}) {
+  readonly #backlogPerSecond: number
+
+  constructor(options: CoreRigOptions = {}) {
+    this.#backlogPerSecond = options.backlogPerSecond ?? DEFAULT_BACKLOG_LIMITS.backlogPerSecond
     this.spool = new SpoolRig(options)
     const { invite } = this.gateway
     this.standing = {
@@ -74,6 +82,7 @@ export class CoreRig {
         random: fresh,
         bootId: BOOT,
         order: this.order,
+        limits: { backlogPerSecond: this.#backlogPerSecond },
       },
       this.now,
     )
@@ -199,12 +208,12 @@ export class CoreRig {
   }
 }
 
-export async function startRig(options: RigOptions = {}): Promise<CoreRig> {
+export async function startRig(options: CoreRigOptions = {}): Promise<CoreRig> {
   return new CoreRig(options).start()
 }
 
 /** Joined, answered, rekeyed and quiet. */
-export async function joinedRig(options: RigOptions = {}): Promise<CoreRig> {
+export async function joinedRig(options: CoreRigOptions = {}): Promise<CoreRig> {
   const rig = await startRig(options)
   rig.record()
   await rig.turn(5_000)

@@ -8,6 +8,7 @@ import {
   Meta,
   type Ports,
 } from '@fieldwhisper/gateway/core'
+import { DEFAULT_CORE_LIMITS, type CoreLimits } from '../../../gateway/src/core/limits.js'
 import { BRIDGE_TABLES, decodeItem, OUTBOX_TABLE, type OutboxEntry } from '@fieldwhisper/gateway/core'
 import { seededRandom } from '../../support/seeded-random.js'
 
@@ -49,10 +50,12 @@ export class CoreHarness {
   record: Uint8Array | undefined
   core: GatewayCore
   readonly #identity: GatewayIdentity
+  readonly #limits: CoreLimits
   #sequence = 0
 
-  constructor(identity = testIdentity(), store?: MemoryStore) {
+  constructor(identity = testIdentity(), store?: MemoryStore, limits: Partial<CoreLimits> = {}) {
     this.#identity = identity
+    this.#limits = { ...DEFAULT_CORE_LIMITS, ...limits }
     this.store = store ?? createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
     // No test deletes from the outbox.
     this.#sequence = [...this.store.range(OUTBOX_TABLE)].length
@@ -60,10 +63,10 @@ export class CoreHarness {
   }
 
   /** With what `gateway init` stores. */
-  static async begin(): Promise<CoreHarness> {
+  static async begin(limits: Partial<CoreLimits> = {}): Promise<CoreHarness> {
     const store = createMemoryStore({ tables: [...CORE_TABLES, ...BRIDGE_TABLES] })
     await store.commit([Meta.initialWrite()])
-    const harness = new CoreHarness(testIdentity(), store)
+    const harness = new CoreHarness(testIdentity(), store, limits)
     await harness.tick(0)
     return harness
   }
@@ -162,6 +165,7 @@ export class CoreHarness {
         return whole
       },
       relays: [{ url: 'ws://relay.test:24780' }],
+      limits: this.#limits,
     })
   }
 

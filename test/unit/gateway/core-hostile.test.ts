@@ -11,6 +11,7 @@ import { decodeItem, OUTBOX_TABLE } from '@fieldwhisper/gateway/core'
 import { createHmac } from 'node:crypto'
 import t from 'tap'
 import type { ScriptedAgent } from '../../support/scripted-agent.js'
+import { MAX_OPEN_STREAMS, MAX_STREAM_RANGES } from '../../../gateway/src/core/constants.js'
 import { CoreHarness, testIdentity } from './core-harness.js'
 import { join, joined, published, reported, say, settled, type Scene } from './core-scenes.js'
 
@@ -107,7 +108,7 @@ void t.test('at most 256 streams with something missing are kept, and the next i
   const scene = await settled()
   const { gateway, agent } = scene
   await say(scene, ...manyStreams(agent, 0, false))
-  t.equal([...gateway.store.range('ledger')].length, 257)
+  t.equal([...gateway.store.range('ledger')].length, MAX_OPEN_STREAMS + 1)
   const batch = { ...agent.reading(5).batch!, stream: stream(9, 9), number: 0 }
   await say(scene, agent.empty({ batch, streams: [] }))
   t.equal(reported(gateway, 'FW_BATCH_REFUSED'), 1)
@@ -121,10 +122,10 @@ void t.test(
     const { gateway, agent } = scene
     const { batch } = agent.reading(2)
     const send = (number: number): UpMessage => agent.empty({ batch: { ...batch!, number }, streams: [] })
-    for (let from = 0; from < 1_024; from += 32) {
+    for (let from = 0; from < MAX_STREAM_RANGES; from += 32) {
       await say(scene, ...Array.from({ length: 32 }, (_, i) => send(2 + 2 * (from + i))))
     }
-    t.equal(published(gateway).length, 1_025)
+    t.equal(published(gateway).length, MAX_STREAM_RANGES + 1)
     await say(scene, send(3_000))
     t.equal(reported(gateway, 'FW_BATCH_REFUSED'), 1)
     await say(scene, send(3))

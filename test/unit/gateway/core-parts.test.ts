@@ -2,6 +2,14 @@ import { createMemoryStore } from '@fieldwhisper/host/testing'
 import type { Range } from '@fieldwhisper/protocol'
 import fc from 'fast-check'
 import t from 'tap'
+import {
+  FAILURE_BUDGET,
+  FAILURES_IN_ALL,
+  MAX_PARKED_BYTES,
+  PARKED_BYTES,
+  PARKED_MS,
+  PARKED_PACKETS,
+} from '../../../gateway/src/core/constants.js'
 import { Failures } from '../../../gateway/src/core/failures.js'
 import { Ledger } from '../../../gateway/src/core/ledger.js'
 import { Line } from '../../../gateway/src/core/line.js'
@@ -256,9 +264,9 @@ void t.test('parking: 64 packets and 128 KiB a link, 4 MiB in all, five seconds'
             model.delete(link)
           } else {
             const sum = held.reduce((total, one) => total + one.bytes, 0)
-            const fits = held.length < 64 && sum + bytes <= 128 * 1024
+            const fits = held.length < PARKED_PACKETS && sum + bytes <= PARKED_BYTES
             t.equal(parking.park(link, new Uint8Array(bytes), now), fits)
-            if (fits) model.set(link, [...held, { bytes, until: now + 5_000 }])
+            if (fits) model.set(link, [...held, { bytes, until: now + PARKED_MS }])
           }
           t.equal(
             parking.bytes,
@@ -273,7 +281,7 @@ void t.test('parking: 64 packets and 128 KiB a link, 4 MiB in all, five seconds'
   let parked = 0
   for (let link = 0; link < 100; link++)
     for (let i = 0; i < 8; i++) if (parking.park(link, new Uint8Array(16_384), 0)) parked++
-  t.equal(parked, 256, '4 MiB of 16 KiB each')
+  t.equal(parked, MAX_PARKED_BYTES / 16_384, '4 MiB of 16 KiB each')
   parking.forget(0)
   t.ok(parking.park(99, new Uint8Array(1), 0))
   t.end()
@@ -283,8 +291,11 @@ void t.test(
   'failures cost who brought them, and above a thousand a second everybody who brought some',
   (t) => {
     const failures = new Failures(0)
-    for (let i = 0; i < 400; i++) failures.note('one', 0)
+    for (let i = 1; i < FAILURE_BUDGET.burst; i++) failures.note('one', 0)
+    t.equal(failures.mayTry('one', 0), true, 'one below its budget')
+    failures.note('one', 0)
     t.equal(failures.mayTry('one', 0), false)
+    t.same(FAILURES_IN_ALL, { perSecond: 1_000, burst: 2_000 })
     t.equal(failures.mayTry('two', 0), true)
     failures.note('two', 0)
     for (let who = 0; who < 16; who++) for (let i = 0; i < 100; i++) failures.note(`link ${who}`, 0)

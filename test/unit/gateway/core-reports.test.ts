@@ -1,6 +1,7 @@
 import { crypto, encodeCbor, parseRecord, signRecord } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { ScriptedAgent, type AgentSession } from '../../support/scripted-agent.js'
+import { MAX_OPEN_INVITES, MAX_RECORD_JUMP } from '../../../gateway/src/core/constants.js'
 import { CoreHarness, testIdentity } from './core-harness.js'
 
 /*
@@ -92,12 +93,13 @@ void t.test('commands about a name that nobody has are refused', async (t) => {
 
 void t.test('64 invites may be open at a time', async (t) => {
   const gateway = await CoreHarness.begin()
-  for (let i = 0; i < 64; i++) await gateway.core.enroll(`pump-${i}`, { replace: false, confirm: false })
+  for (let i = 0; i < MAX_OPEN_INVITES; i++)
+    await gateway.core.enroll(`pump-${i}`, { replace: false, confirm: false })
   await t.rejects(gateway.core.enroll('pump-64', { replace: false, confirm: false }), {
     name: 'GatewayError',
     code: 'FW_INVITES_FULL',
   })
-  t.equal(gateway.core.invites.open().length, 64)
+  t.equal(gateway.core.invites.open().length, MAX_OPEN_INVITES)
 })
 
 void t.test('an agent with a certificate that the registry lost is admitted again, and said', async (t) => {
@@ -145,7 +147,10 @@ void t.test('a record of its own that it never made: once a restore, twice a sec
 void t.test('a record of its own more than 10,000 ahead is a second gateway at once', async (t) => {
   const { gateway } = await joined()
   const { nextPrekey } = gateway.core.meta.counters
-  void gateway.core.ownRecord({ via: 'link', id: 9 }, foreignRecord(gateway, nextPrekey + 10_001))
+  void gateway.core.ownRecord(
+    { via: 'link', id: 9 },
+    foreignRecord(gateway, nextPrekey + MAX_RECORD_JUMP + 1),
+  )
   await gateway.settle()
   t.equal(reported(gateway, 'FW_SECOND_GATEWAY'), 1)
   t.equal(gateway.core.meta.counters.nextPrekey, nextPrekey, 'and it takes over nothing')

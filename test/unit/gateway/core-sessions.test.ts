@@ -1,5 +1,6 @@
 import { encodeInvite, hex, packetHash } from '@fieldwhisper/protocol'
 import t from 'tap'
+import { MAX_CANDIDATES } from '../../../gateway/src/core/constants.js'
 import { CoreHarness } from './core-harness.js'
 import { ScriptedAgent, type AgentSession } from '../../support/scripted-agent.js'
 
@@ -147,7 +148,7 @@ void t.test(
     const { gateway, agent, session } = await settled()
     const oneTime = agent.prekey!.oneTime
     const tries: AgentSession[] = []
-    for (let i = 0; i < 17; i++) {
+    for (let i = 0; i < MAX_CANDIDATES + 1; i++) {
       const next = agent.continue(session, oneTime, [agent.reading(i)])
       tries.push(next)
       await gateway.relay(next.hello)
@@ -156,7 +157,7 @@ void t.test(
     const candidates = gateway.core.sessions
       .of(agent.key.publicKey)
       .filter(({ parent }) => parent === hex(session.secrets.id))
-    t.equal(candidates.length, 16)
+    t.equal(candidates.length, MAX_CANDIDATES)
     const last = tries[16]!
     await gateway.relay(agent.seal(last, agent.empty({ ready: true, oldestSession: last.secrets.id })))
     t.equal(gateway.core.sessions.of(agent.key.publicKey).length, 1, 'older sessions ended')

@@ -1,7 +1,7 @@
 import { crypto, openHello } from '@fieldwhisper/protocol'
 import type { HelloJob, HelloResult } from '@fieldwhisper/gateway/core'
 import t, { type Test } from 'tap'
-import { HandshakeWorker } from '../../../gateway/dist/handshake/worker-pool.js'
+import { HandshakeWorker, restMs } from '../../../gateway/dist/handshake/worker-pool.js'
 import { until } from '../../support/until.js'
 import { reported, settled } from './core-scenes.js'
 
@@ -19,6 +19,7 @@ function worker(t: Test): {
   const results: HelloResult[] = []
   const errors: unknown[] = []
   const made = new HandshakeWorker(
+    25,
     (result) => void results.push(result),
     (error) => void errors.push(error),
   )
@@ -89,6 +90,15 @@ void t.test('a failure of the worker is reported and the hello dropped', async (
   await gateway.settle()
   t.equal(reported(gateway, 'FW_HELLO_FAILED'), 1)
   t.equal(gateway.core.sessions.size, sessions)
+})
+
+void t.test('workerShare is kept by resting, from all of a core to a twentieth', (t) => {
+  t.same(
+    [100, 50, 25, 10, 5].map((workerShare) => restMs(10, workerShare)),
+    [0, 10, 30, 90, 190],
+  )
+  t.equal(restMs(60_000, 25), 2_000, 'a machine that was suspended goes on soon')
+  t.end()
 })
 
 void t.test('after each hello the thread rests three times as long as that took', async (t) => {

@@ -1,4 +1,10 @@
-import { Courier, type CourierEffect, type CourierEvent, type OutgoingPacket } from '@fieldwhisper/mesh'
+import {
+  Courier,
+  type CourierLimits,
+  type CourierEffect,
+  type CourierEvent,
+  type OutgoingPacket,
+} from '@fieldwhisper/mesh'
 
 /** A courier on virtual time, with what it offered and deposited written down. */
 export class Rig {
@@ -9,8 +15,12 @@ export class Rig {
   /** Relays that answer every deposit by themselves. */
   readonly answers = new Map<string, 'stored' | 'refused' | 'unsent'>()
 
-  constructor(offerAll = false) {
-    this.courier = new Courier({ random: (n) => new Uint8Array(n).fill(0x80), offerAll })
+  constructor(offerAll = false, limits?: CourierLimits) {
+    this.courier = new Courier({
+      random: (n) => new Uint8Array(n).fill(0x80),
+      offerAll,
+      ...(limits && { limits }),
+    })
   }
 
   send(event: CourierEvent): void {

@@ -8,6 +8,7 @@ import {
   lanConstants,
   type BeaconSocketOptions,
   type HeardBeacon,
+  beaconWait,
 } from '@fieldwhisper/mesh'
 import { seededRandom } from '../../support/seeded-random.js'
 import { until } from '../../support/until.js'
@@ -109,6 +110,15 @@ void t.test('programs of one machine share the port, hear each other, and never 
   t.same(a.reports, [])
 })
 
+void t.test('beaconIntervalMs is kept give or take a fifth, above twenty devices 30 s are', (t) => {
+  const wait = (lot: number, devices: number, burst = 0, intervalMs = 2_000): number =>
+    Math.round(beaconWait({ burst, devices, intervalMs, random: (n) => new Uint8Array(n).fill(lot) }))
+  t.same([wait(0, 20), wait(255, 20)], [1_600, 2_400])
+  t.same([wait(0, 21), wait(255, 21)], [24_000, 36_000])
+  t.same([wait(0, 0, 1), wait(255, 0, 1)], [800, 1_200], 'quick ones are not concerned')
+  t.end()
+})
+
 void t.test('three quick beacons at the start, all with one id', async (t) => {
   const port = await freePort()
   const listener = new Program(port, undefined).start(t)
@@ -185,7 +195,7 @@ void t.test(
     const before = program.heard.all.length
     await shout(
       port,
-      Array.from({ length: 230 }, (_, i) => beacon(i, 2_000 + i)),
+      Array.from({ length: lanConstants.BEACONS_PER_SECOND + 30 }, (_, i) => beacon(i, 2_000 + i)),
     )
     // More at once would not fit the socket's buffer.
     await until(() => program.socket.counts.unread === 30, { withinMs: 5_000, what: 'all datagrams' })

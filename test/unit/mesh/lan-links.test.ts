@@ -1,7 +1,15 @@
 import t, { type Test } from 'tap'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
-import { packetFrame, pingFrame, questionFrame, recordFrame } from '@fieldwhisper/mesh'
+import {
+  admit,
+  DEFAULT_LAN_LIMITS,
+  lanConstants,
+  packetFrame,
+  pingFrame,
+  questionFrame,
+  recordFrame,
+} from '@fieldwhisper/mesh'
 import { End, QUICK, nothingOpen, rawServer, wire } from './lan-ends.js'
 
 const packet = (first: number, size = 100): Uint8Array => new Uint8Array(size).fill(first)
@@ -173,6 +181,24 @@ void t.test('what strangers can cause is reported once a minute, with the number
   t.equal(b.reports[1]?.fields?.['suppressed'], 4)
 })
 
+void t.test('inboundLinks and INBOUND_PER_ADDRESS hold at the limit and not one over', (t) => {
+  const { inboundLinks } = DEFAULT_LAN_LIMITS.agent
+  const links = (count: number, useful: boolean, address = (i: number) => `10.0.0.${i}`) =>
+    Array.from({ length: count }, (_, i) => ({ id: i, address: address(i), local: false, since: 0, useful }))
+  const comer = { address: '10.0.1.1', local: false }
+  const accepted = (inbound: ReturnType<typeof links>, limit = inboundLinks): boolean =>
+    admit(inbound, comer, 0, limit).accept
+  t.ok(accepted(links(inboundLinks - 1, true)))
+  t.notOk(accepted(links(inboundLinks, true)), 'all places')
+  t.ok(accepted(links(inboundLinks / 2 - 1, false)))
+  t.notOk(accepted(links(inboundLinks / 2, false)), 'half of them for strangers')
+  t.ok(accepted(links(inboundLinks, true), inboundLinks + 1))
+  const same = (): string => comer.address
+  t.ok(accepted(links(lanConstants.INBOUND_PER_ADDRESS - 1, false, same)))
+  t.notOk(accepted(links(lanConstants.INBOUND_PER_ADDRESS, false, same)), 'of one address')
+  t.end()
+})
+
 void t.test(
   'above half of its places a device takes no stranger, and one that delivered something keeps its place',
   async (t) => {
@@ -224,7 +250,7 @@ void t.test('a reader that does not read fills 256 KiB, then refuses, then is cu
   t.equal(await b.closed(id), 'FW_LAN_LINK_STALLED')
   clearInterval(pour)
   t.ok(refused > 0)
-  t.ok(most > 200_000 && most <= 262_144, `${most} bytes waited`)
+  t.ok(most > 200_000 && most <= lanConstants.MAX_BUFFERED_BYTES, `${most} bytes waited`)
 })
 
 void t.test('what is sent in one turn leaves together', async (t) => {
@@ -324,7 +350,7 @@ void t.test(
     ]
     stranger.socket.write(Buffer.concat([...flood.flat(), ...recordFrame(packet(3, 10), [])]))
     await b.inbox.until((event) => event.type === 'record')
-    t.equal(b.inbox.all.filter((event) => event.type === 'question').length, 4)
+    t.equal(b.inbox.all.filter((event) => event.type === 'question').length, lanConstants.QUESTION_BURST)
     await new Promise((resolve) => stranger.socket.once('data', resolve))
     t.ok(stranger.bytes.length / 6 <= 5, `${stranger.bytes.length / 6} pongs`)
   },

@@ -6,16 +6,20 @@ import {
   targetKey,
   type LinkTarget,
   type NeighbourEffect,
+  DEFAULT_LAN_LIMITS,
+  type LanLimits,
 } from '@fieldwhisper/mesh'
 import { seededRandom } from '../../support/seeded-random.js'
 
-const { ROTATION_MS, DIAL_BUDGET_MS, HEARD_EXPIRY_MS, HEARD_MAX, DIAL_BURST } = lanConstants
+const { ROTATION_MS, DIAL_BUDGET_MS, HEARD_EXPIRY_MS, HEARD_MAX, OUTGOING_PER_ADDRESS } = lanConstants
+const LIMITS = DEFAULT_LAN_LIMITS.agent
 
 interface Setup {
   role?: 'agent' | 'gateway'
   peers?: LinkTarget[]
   remembered?: LinkTarget[]
   seed?: number
+  limits?: Partial<LanLimits>
 }
 
 /** One device: keeps the clock, carries out dials at once unless told otherwise, and remembers every effect. */
@@ -28,8 +32,15 @@ class Device {
   now = 1_000_000
   #link = 0
 
-  constructor({ role = 'agent', peers = [], remembered = [], seed = 1 }: Setup = {}) {
-    this.neighbours = new Neighbours({ role, peers, remembered, now: this.now, random: seededRandom(seed) })
+  constructor({ role = 'agent', peers = [], remembered = [], seed = 1, limits }: Setup = {}) {
+    this.neighbours = new Neighbours({
+      role,
+      peers,
+      remembered,
+      now: this.now,
+      random: seededRandom(seed),
+      ...(limits && { limits: { ...DEFAULT_LAN_LIMITS[role], ...limits } }),
+    })
   }
 
   step(event: Parameters<Neighbours['step']>[0]): NeighbourEffect[] {
@@ -115,6 +126,30 @@ void t.test('an agent has eight outgoing links and no ninth', async (t) => {
   t.equal(device.open.size, 8)
 })
 
+void t.test('outgoingLinks and dialsAtOnce are what was configured, and not one more', async (t) => {
+  const device = new Device({ limits: { outgoingLinks: 3, dialsAtOnce: 2 } })
+  device.dialling = 'hangs'
+  device.hear(...range(1, 30))
+  device.run(2_000)
+  const under = device.take('dial')
+  t.equal(under.length, 2)
+  device.dialling = 'opens'
+  for (const { target } of under) device.opened(target)
+  device.run(8_000)
+  t.equal(device.open.size, 3)
+})
+
+void t.test('dialBurst and dialsPerSecond are what was configured, and not one more', async (t) => {
+  const device = new Device({ role: 'gateway', limits: { dialBurst: 10, dialsPerSecond: 1 } })
+  device.hear(...range(1, 200))
+  device.run(500)
+  t.equal(device.take('dial').length, 10)
+  device.run(1_000)
+  t.equal(device.take('dial').length, 1)
+  device.run(10_000)
+  t.equal(device.take('dial').length, 10)
+})
+
 void t.test('four dials because of beacons are under way at once', async (t) => {
   const device = new Device()
   device.dialling = 'hangs'
@@ -174,7 +209,7 @@ void t.test('two links lead to one address, on this machine itself one to each p
     remote.hear(...ports)
     remote.run(60_000)
   }
-  t.equal(remote.open.size, 2)
+  t.equal(remote.open.size, OUTGOING_PER_ADDRESS)
   const local = new Device()
   for (const target of ports) local.step({ type: 'heard', target, id: targetKey(target), local: true })
   local.run(1_000)
@@ -189,7 +224,7 @@ void t.test('a flood of forged beacons causes a burst of dials and then five a s
     device.run(1_000)
   }
   const dials = device.dials().length
-  t.ok(dials <= DIAL_BURST + 5 * 61, `${dials} dials`)
+  t.ok(dials <= LIMITS.dialBurst + LIMITS.dialsPerSecond * 61, `${dials} dials`)
   t.ok(device.neighbours.heard.addresses <= HEARD_MAX)
 })
 
