@@ -29,6 +29,8 @@ export interface CourierStatus {
  */
 export class Courier {
   readonly #outstanding = new Map<number, Entry>()
+  /** Those that nobody waits for, and when they came. */
+  readonly #once = new Map<number, number>()
   readonly #window: Window
   readonly #lan: LanPlan
   readonly #relays: RelayPlan
@@ -102,6 +104,7 @@ export class Courier {
   #add(packet: OutgoingPacket, now: number): void {
     const entry: Entry = { packet, addedAt: now, lan: newLanState(), relays: new Map() }
     this.#outstanding.set(packet.id, entry)
+    if (packet.once) this.#once.set(packet.id, now)
     this.#window.add(packet)
     this.#lan.added(entry, now)
     this.#relays.added(entry)
@@ -111,6 +114,7 @@ export class Courier {
     const entry = this.#outstanding.get(id)
     if (!entry) return
     this.#outstanding.delete(id)
+    this.#once.delete(id)
     this.#window.remove(entry.packet)
     this.#lan.settled(id)
     this.#relays.settled(id)
@@ -122,8 +126,9 @@ export class Courier {
 
   /** Packets that nobody waits for leave when their time to be sent is over. */
   #forgetOnce(now: number): void {
-    for (const [id, { packet, addedAt }] of this.#outstanding) {
-      if (packet.once && now - addedAt >= ONCE_MS) this.#settle(id)
+    for (const [id, addedAt] of this.#once) {
+      if (now - addedAt < ONCE_MS) return
+      this.#settle(id)
     }
   }
 }
