@@ -121,6 +121,11 @@ export class AgentCore {
     )
   }
 
+  /** The gateway may have a record that this agent does not know: whoever comes is asked for it. */
+  wantsRecord(now: number): boolean {
+    return this.needsRecord || this.#silence.silentMs(now) > SILENT_ENOUGH_TO_ASK_MS
+  }
+
   /** The newest record, for links that ask for this slot. */
   recordFor(slot: Uint8Array): Uint8Array | undefined {
     const own = this.#keeping.directorySlot

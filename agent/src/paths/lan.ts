@@ -42,7 +42,7 @@ export function agentLan({
     handlers: {
       opened: ({ id }) => {
         const slot = core.directorySlot
-        if (slot && core.needsRecord) lan.ask(id, slot)
+        if (slot && core.wantsRecord(clock.monoMs())) lan.ask(id, slot)
         courier({ type: 'linkOpened', link: id })
       },
       packet,
