@@ -97,6 +97,8 @@ function memoryStore(options: MemoryStoreOptions, data: Map<string, SortedTable>
 /** Keys as latin1 text compare in byte order. */
 class SortedTable {
   #keys: string[] = []
+  /** So many in front were erased: a queue loses its first entries again and again. */
+  #skip = 0
   #values = new Map<string, Uint8Array>()
 
   get(key: string): Uint8Array | undefined {
@@ -109,7 +111,7 @@ class SortedTable {
     const keyBytes = bytes(key)
     const grown = recordBytes(keyBytes, value) - recordBytes(keyBytes, old ?? null)
     if (value === null) {
-      if (old !== undefined) this.#keys.splice(this.#position(key), 1)
+      if (old !== undefined) this.#erase(this.#position(key))
       this.#values.delete(key)
     } else {
       if (old === undefined) this.#keys.splice(this.#position(key), 0, key)
@@ -140,7 +142,7 @@ class SortedTable {
 
   copy(): SortedTable {
     const table = new SortedTable()
-    table.#keys = [...this.#keys]
+    table.#keys = this.#keys.slice(this.#skip)
     table.#values = new Map(this.#values)
     return table
   }
@@ -152,13 +154,22 @@ class SortedTable {
   }
 
   #below(key: string | undefined): string | undefined {
-    return this.#keys[(key === undefined ? this.#keys.length : this.#position(key)) - 1]
+    const position = (key === undefined ? this.#keys.length : this.#position(key)) - 1
+    return position < this.#skip ? undefined : this.#keys[position]
+  }
+
+  #erase(position: number): void {
+    if (position !== this.#skip) this.#keys.splice(position, 1)
+    else if (++this.#skip * 2 > this.#keys.length) {
+      this.#keys = this.#keys.slice(this.#skip)
+      this.#skip = 0
+    }
   }
 
   #position(key: string): number {
-    let low = 0
+    let low = this.#skip
     let high = this.#keys.length
-    if (high > 0 && this.#keys[high - 1]! < key) return high
+    if (high > low && this.#keys[high - 1]! < key) return high
     while (low < high) {
       const middle = (low + high) >>> 1
       if (this.#keys[middle]! < key) low = middle + 1
