@@ -21,6 +21,9 @@ import { Life } from './life.js'
 import { VirtualRelayClient, type Dial } from './relay-client.js'
 import type { World } from './world.js'
 
+/** How often the engine is woken. */
+const TICK_MS = 200
+
 export interface AgentParts {
   readonly name: string
   readonly world: World
@@ -49,8 +52,6 @@ export class AgentNode {
   readonly disk: Disk
   /** Its state files cannot be written. */
   readOnly = false
-  /** How often the engine is woken. */
-  tickMs = 200
   spool: Spool | undefined
   engine: Engine | undefined
   refused = 0
@@ -175,8 +176,13 @@ export class AgentNode {
     )
   }
 
+  /** What its monotonic clock says at that moment of the world. */
+  monoMs(at: number): number {
+    return Math.floor(at - this.#boot.at)
+  }
+
   get #now(): number {
-    return Math.floor(this.#parts.world.now - this.#boot.at)
+    return this.monoMs(this.#parts.world.now)
   }
 
   #openPaths(life: Life, spool: Spool): void {
@@ -186,7 +192,7 @@ export class AgentNode {
     }
     const soon = (task: () => void): (() => void) => life.after(0, task)
     const engine = new Engine({
-      drive: { random: dice.bytes, every: (_ms, task) => this.#everyTick(life, task), soon },
+      drive: { random: dice.bytes, every: (_ms, task) => life.poll(TICK_MS, task), soon },
       core: {
         identity: this.#identity,
         standing: this.#files.standing,
@@ -218,7 +224,7 @@ export class AgentNode {
     const port = new LanPort(lan, life, name, {
       opened: (link) => {
         const slot = engine.core.directorySlot
-        if (slot && engine.core.needsRecord) port.ask(link, slot)
+        if (slot && engine.core.wantsRecord(this.#now)) port.ask(link, slot)
         courier({ type: 'linkOpened', link })
       },
       packet: (link, packet) => take({ link }, packet),
@@ -251,17 +257,6 @@ export class AgentNode {
     void relays.use(standing.state === 'joining' ? standing.invite.relays : site.relays)
     engine.start()
     for (const peer of peers) life.after(dice.between(0, 3_000), () => port.seek(peer))
-  }
-
-  #everyTick(life: Life, task: () => void): () => void {
-    let cancelled = false
-    const again = (): void => {
-      if (cancelled) return
-      task()
-      life.after(this.tickMs, again)
-    }
-    life.after(this.tickMs, again)
-    return () => void (cancelled = true)
   }
 
   /** The spool as the core has it, with an eye on what it frees. */

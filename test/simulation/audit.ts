@@ -28,7 +28,7 @@ export function audit(factory: Factory): void {
     const count = mailboxes?.counts.mailboxes ?? 0
     if (count > MAX_MAILBOXES * (agents.length + 1)) world.broken(`${name} has ${count} mailboxes`)
   }
-  world.after(AUDIT_MS, () => audit(factory))
+  world.after(AUDIT_MS * world.pace, () => audit(factory))
 }
 
 /** Nobody waits for anything: every agent is up and its spool is empty. */

@@ -2,7 +2,7 @@ import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { encodeBatch, hex, type Reading } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { outboxWrite } from '../../gateway/src/bridge/outbox-entry.js'
-import { Spool, SPOOL_TABLES, type HeldBatch } from '../../agent/src/spool/index.js'
+import { Spool, SPOOL_TABLES, type BatchPlace } from '../../agent/src/spool/index.js'
 import { Checkers } from './checkers.js'
 import { World } from './world.js'
 
@@ -45,10 +45,10 @@ function given(): Checkers {
 
 /** Holds batches of STREAM and nothing else. */
 function spoolWith(...numbers: number[]): Spool {
-  const held = numbers.map((number) => ({ id: hex(STREAM), number }) as HeldBatch)
   return {
-    behind: () => held,
-    encoded: () => undefined,
+    stream: (id: string) =>
+      id === hex(STREAM) ? { stream: STREAM, floor: 0, end: 99, closed: false } : undefined,
+    isHeld: ({ number }: BatchPlace) => numbers.includes(number),
     counters: { held: 0, dropped: 0 },
   } as unknown as Spool
 }
@@ -65,6 +65,10 @@ void t.test('a reading that changes, comes twice, as another agent or from nowhe
   }
   t.throws(() => published().flushed(outbox(1, [reading])), /in two batches/)
   t.throws(() => published().flushed(outbox(0, [reading])), /published twice/)
+  const back = published()
+  back.gatewayWentBack(false)
+  t.doesNotThrow(() => back.flushed(outbox(0, [reading])), 'a gateway on an older disk publishes again, once')
+  t.throws(() => back.flushed(outbox(0, [reading])), /published twice/)
   t.end()
 })
 
@@ -73,6 +77,13 @@ void t.test('a leaf that seals two packets is noticed', (t) => {
   checkers.sealed('agent-0', packet(1))
   t.doesNotThrow(() => checkers.sealed('agent-0', packet(1)), 'the same bytes may be sent again')
   t.throws(() => checkers.sealed('agent-0', packet(1, 5)), /one key and nonce/)
+  const back = given()
+  back.sealed('the gateway', packet(1))
+  back.gatewayWentBack(true)
+  const other = packet(1, 5)
+  other[25] = 1
+  back.sealed('the gateway', other)
+  t.throws(() => back.sealed('the gateway', Uint8Array.from(other).fill(6, 50)), /one key and nonce/)
   t.end()
 })
 

@@ -1,8 +1,12 @@
 import { seededRandom } from '../support/seeded-random.js'
 
+const UNIT_BYTES = 6
+const POOL_BYTES = 80 * UNIT_BYTES
+
 /** Everything random of one seed. A fork has a stream of its own, so that what one part draws does not move another's. */
 export class Dice {
   readonly bytes: (length: number) => Uint8Array
+  #pool = Buffer.alloc(0)
 
   constructor(seed: number) {
     this.bytes = seededRandom(seed)
@@ -14,8 +18,10 @@ export class Dice {
 
   /** In [0, 1). */
   unit(): number {
-    const bytes = this.bytes(6)
-    return Buffer.from(bytes.buffer, bytes.byteOffset, 6).readUIntBE(0, 6) / 2 ** 48
+    if (this.#pool.length < UNIT_BYTES) this.#pool = Buffer.from(this.bytes(POOL_BYTES))
+    const value = this.#pool.readUIntBE(0, UNIT_BYTES) / 2 ** (8 * UNIT_BYTES)
+    this.#pool = this.#pool.subarray(UNIT_BYTES)
+    return value
   }
 
   between(low: number, high: number): number {

@@ -22,6 +22,8 @@ export class Factory {
   readonly relays: readonly RelayNode[]
   readonly gateway: GatewayNode
   readonly agents: AgentNode[] = []
+  /** Switched off for good, or until somebody takes it out of here. */
+  readonly off = new Set<AgentNode | GatewayNode | RelayNode>()
   /** Sources fall silent. */
   quiet = false
   readonly #dice: Dice
@@ -77,15 +79,15 @@ export class Factory {
   /** Supervisors: what died starts again in some seconds. */
   #supervise(): void {
     for (const node of [...this.relays, this.gateway, ...this.agents]) {
-      if (!node.alive && !this.#starting.has(node)) {
+      if (!node.alive && !this.off.has(node) && !this.#starting.has(node)) {
         this.#starting.add(node)
         this.world.after(this.#dice.between(200, 5_000), () => {
           this.#starting.delete(node)
-          node.start()
+          if (!this.off.has(node)) node.start()
         })
       }
     }
-    this.world.after(500, () => this.#supervise())
+    this.world.after(500 * this.world.pace, () => this.#supervise())
   }
 
   async #addAgent(index: number): Promise<void> {

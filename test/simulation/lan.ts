@@ -101,7 +101,7 @@ export class LanPort {
     const found = [...this.#links.values()].some((link) => link.peer === peer)
     const port = found ? undefined : this.#lan.reachable(this.name, peer)
     if (port) this.#lan.open(this, port)
-    this.#life.after(dice.between(1_000, 10_000), () => this.seek(peer))
+    this.#life.after(Math.min(this.#lan.world.pace, 5) * dice.between(1_000, 10_000), () => this.seek(peer))
   }
 
   /** The process is gone; a machine without power resets nothing. */

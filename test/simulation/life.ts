@@ -34,13 +34,22 @@ export class Life {
   }
 
   every(intervalMs: number, task: () => void): () => void {
+    return this.#every(() => intervalMs, task)
+  }
+
+  /** The same for what only looks whether there is something to do. */
+  poll(intervalMs: number, task: () => void): () => void {
+    return this.#every(() => intervalMs * this.world.pace, task)
+  }
+
+  #every(intervalMs: () => number, task: () => void): () => void {
     let cancelled = false
     const again = (): void => {
       if (cancelled) return
       task()
-      this.after(intervalMs, again)
+      this.after(intervalMs(), again)
     }
-    this.after(intervalMs, again)
+    this.after(intervalMs(), again)
     return () => void (cancelled = true)
   }
 }

@@ -64,7 +64,7 @@ export class VirtualRelayClient implements RelayClient {
     this.#dial = dial
     this.url = options.url
     this.name = new URL(options.url.replace('ws:', 'http:')).hostname
-    life.every(RELAY_TIMING.checkMs, () => this.#check())
+    life.poll(RELAY_TIMING.checkMs, () => this.#check())
   }
 
   get connected(): boolean {

@@ -126,7 +126,7 @@ export class RelayNode {
     const nonce = dice.bytes(32)
     const conversation = new Conversation(shared, link, { member: true, nonce }, this.#world.now)
     this.wires.add(wire)
-    const stop = life.every(500, () => link.ready() && conversation.drained())
+    const stop = life.poll(500, () => link.ready() && conversation.drained())
     conversation.open()
     return wire
   }

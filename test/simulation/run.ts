@@ -14,6 +14,7 @@ const HEAL_AFTER_LIES_MS = 8 * HOUR_MS
 const HEAL_AFTER_RESTORE_MS = 3 * HOUR_MS
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 5 * 60_000
+const PATIENT_PACE = 10
 
 export interface SeedResult {
   readonly seed: number
@@ -53,7 +54,7 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     factory.quiet = true
     world.log('healed')
     const healedAt = world.now
-    world.after(PATIENCE_MS, () => factory.agents.forEach((agent) => (agent.tickMs = 2_000)))
+    world.after(PATIENCE_MS, () => (world.pace = PATIENT_PACE))
     const healMs = !plan.lan
       ? HEAL_AFTER_LIES_MS
       : plan.rates.has('agent disk copied or restored')

@@ -20,6 +20,8 @@ export class Broken extends Error {}
 export class World {
   now = 0
   events = 0
+  /** What looks around all the time does so this many times less often: for long simulated times. */
+  pace = 1
   readonly #queue: Task[] = []
   readonly #hash = createHash('sha256')
   readonly #lines: string[] = []
