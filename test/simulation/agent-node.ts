@@ -19,6 +19,7 @@ import { Disk } from './disk.js'
 import { LanPort, type Lan } from './lan.js'
 import { Life } from './life.js'
 import { VirtualRelayClient, type Dial } from './relay-client.js'
+import { MachineClock } from './running.js'
 import type { World } from './world.js'
 
 /** How often the engine is woken. */
@@ -49,7 +50,10 @@ interface Files {
 /** An agent: the real engine, core, courier, relays and spool, on virtual files, links and wires. */
 export class AgentNode {
   readonly name: string
+  /** What its gateway calls it. */
+  readonly agentName: string
   readonly disk: Disk
+  readonly clock: MachineClock
   /** Its state files cannot be written. */
   readOnly = false
   spool: Spool | undefined
@@ -59,31 +63,46 @@ export class AgentNode {
   /** The process dies at this save of a state file. */
   crashAtSave: (save: number, moment: 'before' | 'after') => boolean = () => false
   readonly #parts: AgentParts
-  readonly #identity
+  readonly #identity: ReturnType<typeof crypto.signingKey>
   readonly #files: Files
   #copy: { readonly files: Files; readonly image: MemoryStore } | undefined
   #restored = false
   #life: Life
   #port: LanPort | undefined
   #relays: AgentRelays | undefined
-  #boot: { readonly id: Uint8Array; readonly at: number }
   #opening: Uint8Array | undefined
 
-  constructor(parts: AgentParts, invite: string) {
+  /** A new device with an invite, or a copy of another one, which must be off. */
+  constructor(parts: AgentParts, from: string | AgentNode) {
     this.#parts = parts
     this.name = parts.name
-    this.#identity = crypto.signingKey(parts.dice.bytes(32))
-    const { siteFingerprint: fingerprint, ...rest } = decodeInvite(invite)
-    this.#files = {
-      standing: { state: 'joining', invite: { fingerprint, ...rest } },
-      site: NO_SITE,
-      session: NO_SESSION,
-      mark: undefined,
+    if (from instanceof AgentNode) {
+      this.#identity = from.#identity
+      this.#files = { ...from.#files }
+      this.agentName = from.agentName
+    } else {
+      this.#identity = crypto.signingKey(parts.dice.bytes(32))
+      const { siteFingerprint: fingerprint, ...rest } = decodeInvite(from)
+      this.#files = {
+        standing: { state: 'joining', invite: { fingerprint, ...rest } },
+        site: NO_SITE,
+        session: NO_SESSION,
+        mark: undefined,
+      }
+      this.agentName = parts.name
     }
     this.disk = new Disk({ tables: SPOOL_TABLES, dice: parts.dice.fork() })
     this.#life = new Life(parts.world)
     this.#life.end()
-    this.#boot = { id: parts.dice.bytes(8), at: -parts.dice.int(1_000, 1_000_000) }
+    if (from instanceof AgentNode) this.disk.restore(from.disk.image())
+    const { world, dice } = parts
+    this.clock = new MachineClock(() => world.now, dice.bytes(8), dice.int(1_000, 1_000_000))
+  }
+
+  /** It has its key, and no copy of its disk is kept that has not. */
+  get isMember(): boolean {
+    const copied = this.#copy?.files.standing.state ?? 'member'
+    return this.#files.standing.state === 'member' && copied === 'member'
   }
 
   get alive(): boolean {
@@ -102,12 +121,13 @@ export class AgentNode {
   async #start(life: Life): Promise<void> {
     const { world, checkers, dice, limits, batchMs, name } = this.#parts
     const store = await this.disk.open(life)
-    const { id: bootId } = this.#boot
+    this.clock.resume(life)
+    const { bootId } = this.clock
     const spool = await Spool.open({
       store,
       mark: { load: () => this.#files.mark, save: (mark) => void (life.alive && (this.#files.mark = mark)) },
-      clock: { monoMs: () => this.#now, bootId },
-      runningMs: () => world.now,
+      clock: { monoMs: () => this.clock.monoMs(), bootId },
+      runningMs: () => this.clock.runningMs(),
       timers: { after: (delayMs, task) => life.after(delayMs, task) },
       random: dice.bytes,
       reporter: { event: (_level, code) => life.alive && world.log(`${name} ${code}`) },
@@ -135,7 +155,7 @@ export class AgentNode {
     this.spool = undefined
     this.#port = undefined
     this.#relays = undefined
-    if (power) this.#boot = { id: dice.bytes(8), at: world.now }
+    if (power) this.clock.boot(dice.bytes(8))
     world.log(`${name} is down`)
   }
 
@@ -157,7 +177,7 @@ export class AgentNode {
   /** One reading of a source. */
   read(): void {
     const { spool } = this
-    const { checkers, dice, nextId, world } = this.#parts
+    const { checkers, dice, nextId } = this.#parts
     if (!spool) return
     const id = nextId()
     const reading: Reading = {
@@ -165,24 +185,15 @@ export class AgentNode {
       unit: 'Cel',
       value: id,
       quality: dice.chance(0.1) ? 'uncertain' : 'good',
-      monoMs: this.#now,
-      wallMs: 1_800_000_000_000 + Math.floor(world.now),
-      clock: 'synchronised',
+      monoMs: this.clock.monoMs(),
+      wallMs: this.clock.wallMs(),
+      clock: this.clock.quality(),
     }
-    checkers.given(this.name, reading)
+    checkers.given(this.name, reading, this.agentName)
     spool.append(reading).then(
       () => checkers.acceptedReading(id),
       () => void this.refused++,
     )
-  }
-
-  /** What its monotonic clock says at that moment of the world. */
-  monoMs(at: number): number {
-    return Math.floor(at - this.#boot.at)
-  }
-
-  get #now(): number {
-    return this.monoMs(this.#parts.world.now)
   }
 
   #openPaths(life: Life, spool: Spool): void {
@@ -201,12 +212,7 @@ export class AgentNode {
         batches: this.#watched(spool),
       },
       offerAll: false,
-      clock: {
-        monoMs: () => this.#now,
-        wallMs: () => 1_800_000_000_000 + Math.floor(world.now),
-        quality: () => 'synchronised',
-        bootId: this.#boot.id,
-      },
+      clock: this.clock,
       reporter,
       relays: () => this.#relays,
       lan: () => this.#lanFor(port),
@@ -224,7 +230,7 @@ export class AgentNode {
     const port = new LanPort(lan, life, name, {
       opened: (link) => {
         const slot = engine.core.directorySlot
-        if (slot && engine.core.wantsRecord(this.#now)) port.ask(link, slot)
+        if (slot && engine.core.wantsRecord(this.clock.monoMs())) port.ask(link, slot)
         courier({ type: 'linkOpened', link })
       },
       packet: (link, packet) => take({ link }, packet),

@@ -32,12 +32,14 @@ export function audit(factory: Factory): void {
 }
 
 /** Nobody waits for anything: every agent is up and its spool is empty. */
-export function done({ agents }: Factory): boolean {
-  return agents.every(({ spool }) => spool !== undefined && spool.counters.held === 0)
+export function done({ agents, off }: Factory): boolean {
+  return agents.every((agent) => off.has(agent) || (agent.spool && agent.spool.counters.held === 0))
 }
 
-export function unfinished({ agents, checkers, world }: Factory): string {
-  const left = agents.flatMap(({ name, spool, engine }) => {
+export function unfinished({ agents, off, checkers, world }: Factory): string {
+  const left = agents.flatMap((agent) => {
+    const { name, spool, engine } = agent
+    if (off.has(agent)) return []
     if (spool && engine && spool.counters.held === 0) return []
     const { standing, session } = engine?.core.status(world.now) ?? {}
     return [`${name} holds ${spool?.counters.held}: ${standing}, session ${JSON.stringify(session)}`]

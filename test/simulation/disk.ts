@@ -47,8 +47,21 @@ export class Disk {
     return this.#store
   }
 
+  /** The process has ended: decides which of its commits in flight are there. */
+  async settle(): Promise<void> {
+    const image = await this.#settled()
+    this.#store = image
+  }
+
   /** What a process that starts now finds. The one before it must have ended. */
   async open(life: Life): Promise<Store> {
+    const image = await this.#settled()
+    this.#life = life
+    this.#store = image.afterPowerCut({ flush: (writes) => this.#flush(life, writes) })
+    return this.#store
+  }
+
+  async #settled(): Promise<MemoryStore> {
     const lost = this.#pending
     this.#pending = []
     const image = this.#store.afterPowerCut({ flush: async () => undefined })
@@ -59,9 +72,7 @@ export class Disk {
       this.#options.flushed?.(writes)
       await image.commit(writes)
     }
-    this.#life = life
-    this.#store = image.afterPowerCut({ flush: (writes) => this.#flush(life, writes) })
-    return this.#store
+    return image
   }
 
   /** What is on it now for good, to be put back later. */
@@ -69,10 +80,15 @@ export class Disk {
     return this.#store.afterPowerCut({ flush: async () => undefined })
   }
 
-  /** An old image is written over it while nothing runs. */
-  restore(image: MemoryStore): void {
+  /** An old image is written over it while nothing runs, or only some of its tables. */
+  restore(image: MemoryStore, tables: readonly string[] = this.#options.tables): void {
     this.#pending = []
-    this.#store = image
+    this.#store = image.afterPowerCut({ flush: async () => undefined, tables })
+    if (tables.length === this.#options.tables.length) return
+    // Tables that are left out are there and empty.
+    this.wipe()
+    const kept = tables.flatMap((table) => [...image.range(table)].map((entry) => ({ table, ...entry })))
+    void this.#store.commit(kept)
   }
 
   #growth(writes: readonly Write[]): number {

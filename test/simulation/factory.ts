@@ -11,6 +11,7 @@ import { Tally } from './tally.js'
 import type { World } from './world.js'
 
 const ENROL_MS = 120_000
+const MAX_CLONES = 2
 
 /** A whole site in one process. */
 export class Factory {
@@ -22,6 +23,8 @@ export class Factory {
   readonly relays: readonly RelayNode[]
   readonly gateway: GatewayNode
   readonly agents: AgentNode[] = []
+  /** Two devices with one identity. */
+  readonly clones: { readonly original: AgentNode; readonly copy: AgentNode }[] = []
   /** Switched off for good, or until somebody takes it out of here. */
   readonly off = new Set<AgentNode | GatewayNode | RelayNode>()
   /** Sources fall silent. */
@@ -67,6 +70,25 @@ export class Factory {
     for (const agent of this.agents) this.#reads(agent)
   }
 
+  /** Copies the disk of a device while it is off; from then on both run. Once a device, and of two at most. */
+  clone(agent: AgentNode): boolean {
+    const known = this.clones.some(({ original, copy }) => original === agent || copy === agent)
+    if (known || this.clones.length >= MAX_CLONES || !agent.isMember) return false
+    agent.end(() => 10, true)
+    this.off.add(agent)
+    agent.disk.settle().then(
+      () => {
+        const copy = this.#agent(`${agent.name}-copy`, agent)
+        this.clones.push({ original: agent, copy })
+        this.off.delete(agent)
+        this.#reads(copy)
+        this.world.log(`${agent.name} is cloned`)
+      },
+      (error: unknown) => this.world.note(error),
+    )
+    return true
+  }
+
   #reads(agent: AgentNode): void {
     const { readEveryMs } = this.#plan
     this.world.after(this.#dice.between(0.5, 1.5) * readEveryMs, () => {
@@ -92,7 +114,11 @@ export class Factory {
 
   async #addAgent(index: number): Promise<void> {
     const name = `agent-${index}`
-    const invite = await this.#enrol(name)
+    this.#agent(name, await this.#enrol(name)).start()
+  }
+
+  /** One more device, not started yet. */
+  #agent(name: string, from: string | AgentNode): AgentNode {
     const { batchMs, spoolBytes, onFull, lan } = this.#plan
     const dice = this.#dice.fork()
     const others = Array.from({ length: this.#plan.agents }, (_, other) => `agent-${other}`).filter(
@@ -108,11 +134,11 @@ export class Factory {
     }
     const { world, checkers } = this
     const shared = { world, checkers, lan: this.lan, dial: this.#dial, limits, batchMs }
-    const agent = new AgentNode({ ...shared, name, dice, peers, nextId: () => this.#nextId++ }, invite)
+    const agent = new AgentNode({ ...shared, name, dice, peers, nextId: () => this.#nextId++ }, from)
     agent.disk.onCrash = () => agent.end(() => 10, true)
     this.agents.push(agent)
     this.#prepare(agent)
-    agent.start()
+    return agent
   }
 
   /** The operator repeats a command that got no answer. */

@@ -112,6 +112,36 @@ export class Faults {
       case 'agent disk copied or restored':
         if (agent) this.#factory.world.log(`${agent.name}: ${agent.copyOrRestore()}`)
         return agent !== undefined
+      case 'agent cloned':
+        return agent !== undefined && this.#factory.clone(agent)
+      case 'operator decides between clones': {
+        const { core } = gateway
+        const held = core && dice.pick([...core.agents.all()].filter(({ heldFrom }) => heldFrom > 0))
+        if (!held) return false
+        core.decideClone(held.name, dice.chance(0.5) ? 'keep' : 'replace').catch(() => undefined)
+        return true
+      }
+      case 'gateway disk copied or put back':
+      case 'gateway backed up or restored': {
+        // A backup from before that closes the invite that a device still needs.
+        const joined = agents.every(({ isMember }) => isMember)
+        const known = [...(gateway.core?.agents.all() ?? [])].every(({ confirmed }) => confirmed)
+        if (!gateway.core || !joined || !known) return false
+        const did = gateway.copyOrGoBack(kind === 'gateway backed up or restored' ? 'backup' : 'disk')
+        if (did) this.#factory.world.log(did)
+        return did !== undefined
+      }
+      case 'wall clock jumps': {
+        const clock = dice.pick([...agents, gateway])!.clock
+        if (dice.chance(0.3)) clock.set1970()
+        else clock.setWall(dice.int(-400, 4_000) * 86_400_000 + 1)
+        return this.#for([1_000, 120_000], () => clock.setWall(0))
+      }
+      case 'stranger at a relay': {
+        const seen = this.#factory.interference.sample()
+        if (seen) relay?.intrude(seen)
+        return seen !== undefined && relay !== undefined
+      }
       case 'state files refused':
         if (!agent) return false
         agent.readOnly = true

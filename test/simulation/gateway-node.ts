@@ -1,5 +1,6 @@
 import { crypto, directoryKey, equalBytes, openHello, signGatewayCertificate } from '@fieldwhisper/protocol'
 import type { RelayInfo } from '@fieldwhisper/protocol'
+import type { MemoryStore } from '@fieldwhisper/host/testing'
 import {
   BRIDGE_TABLES,
   CORE_TABLES,
@@ -9,6 +10,7 @@ import {
   type HelloJob,
   type Ports,
 } from '../../gateway/src/core/index.js'
+import { BACKUP_TABLES } from '../../gateway/src/backup/make.js'
 import { lastOutboxSequence } from '../../gateway/src/bridge/outbox-position.js'
 import { Relays } from '../../gateway/src/relays.js'
 import type { Checkers } from './checkers.js'
@@ -17,6 +19,7 @@ import { Disk } from './disk.js'
 import { LanPort, type Lan } from './lan.js'
 import { Life } from './life.js'
 import { VirtualRelayClient, type Dial } from './relay-client.js'
+import { MachineClock } from './running.js'
 import type { World } from './world.js'
 
 export interface GatewayParts {
@@ -41,12 +44,17 @@ export class GatewayNode {
   #life: Life
   #port: LanPort | undefined
   #clients: VirtualRelayClient[] = []
-  #bootAt = -1_000_000
+  readonly clock: MachineClock
+  #copy: MemoryStore | undefined
+  #wentBack = false
+  /** Restored from a backup, and the core was not told yet. */
+  #fromBackup = false
 
   constructor(parts: GatewayParts) {
     const { world, dice, checkers } = parts
     this.#parts = parts
     this.#identity = newIdentity(dice)
+    this.clock = new MachineClock(() => world.now, dice.bytes(8), 1_000_000)
     this.disk = new Disk({
       tables: [...CORE_TABLES, ...BRIDGE_TABLES],
       dice: dice.fork(),
@@ -75,7 +83,10 @@ export class GatewayNode {
     const store = await this.disk.open(life)
     if (!store.get('meta', Buffer.from('counters'))) await store.commit([Meta.initialWrite()])
     if (!life.alive) return
+    this.clock.resume(life)
     const core = this.#open(life)
+    if (this.#fromBackup) await core.restoredFromBackup('2026-11-23T00:00:00Z')
+    this.#fromBackup = false
     core.tick()
     await core.announceRelays(this.#parts.relays)
     await core.settled()
@@ -94,8 +105,28 @@ export class GatewayNode {
     this.core = undefined
     this.#port?.end(heardInMs)
     for (const client of this.#clients.splice(0)) client.kill(heardInMs())
-    if (power) this.#bootAt = world.now
+    if (power) this.clock.boot(this.#parts.dice.bytes(8))
     world.log('the gateway is down')
+  }
+
+  /** Copies its disk; the second time, once in its life, goes back to that, or to the backup that was made of it. */
+  copyOrGoBack(way: 'disk' | 'backup'): 'gateway disk copied' | 'gateway restored' | undefined {
+    if (this.#wentBack) return undefined
+    const copy = this.#copy
+    if (!copy) {
+      this.#copy = this.disk.image()
+      return 'gateway disk copied'
+    }
+    this.#wentBack = true
+    this.end(() => 10)
+    this.#fromBackup = way === 'backup'
+    const tables = [...CORE_TABLES, ...BRIDGE_TABLES]
+    this.disk.restore(
+      copy,
+      way === 'backup' ? tables.filter((table) => BACKUP_TABLES.includes(table)) : tables,
+    )
+    this.#parts.checkers.gatewayWentBack(way === 'disk')
+    return 'gateway restored'
   }
 
   #relays: Relays | undefined
@@ -146,14 +177,9 @@ export class GatewayNode {
       store: this.disk.store,
       identity: this.#identity,
       ports,
-      clock: {
-        monoMs: () => Math.floor(world.now - this.#bootAt),
-        wallMs: () => 1_800_000_000_000 + Math.floor(world.now),
-        quality: () => 'synchronised',
-        bootId: new Uint8Array(8),
-      },
+      clock: this.clock,
       random: dice.bytes,
-      running: () => Math.floor(world.now),
+      running: () => this.clock.runningMs(),
       nextSequence: () => ++sequence,
       noRoom: () => (this.outboxFull ? 'outbox-full' : undefined),
       freeBallast: () => false,

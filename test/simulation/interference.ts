@@ -45,6 +45,11 @@ export class Interference {
     else this.#archive[this.#dice.int(0, ARCHIVED - 1)] = packet
   }
 
+  /** Something that went by. */
+  sample(): Uint8Array | undefined {
+    return this.#dice.pick(this.#archive)
+  }
+
   lies(): boolean {
     return this.#draws('relay lies', this.meddling.lie)
   }

@@ -87,7 +87,7 @@ async function absence(world: World, days: number, relays: 0 | 1): Promise<Absen
   const publishedBefore = checkers.published
   const live = { firstMs: Infinity, behind: 0, slowestMs: 0 }
   checkers.onPublished = ({ monoMs }) => {
-    const takenAt = backAt + monoMs - agent!.monoMs(backAt)
+    const takenAt = backAt + monoMs - agent!.clock.monoMs(backAt)
     if (takenAt <= backAt) return
     if (live.firstMs === Infinity) {
       live.firstMs = world.now - backAt

@@ -23,6 +23,12 @@ export const RECURRING = [
   'outbox full',
   'state files refused',
   'agent disk copied or restored',
+  'agent cloned',
+  'operator decides between clones',
+  'gateway disk copied or put back',
+  'gateway backed up or restored',
+  'wall clock jumps',
+  'stranger at a relay',
 ] as const
 
 export type Recurring = (typeof RECURRING)[number]
@@ -49,12 +55,14 @@ export function drawPlan(dice: Dice): Plan {
   for (const kind of RECURRING) if (dice.chance(0.35)) rates.set(kind, dice.between(0.2, 3))
   const some = (): number => (dice.chance(0.4) ? dice.between(0.005, 0.2) : 0)
   const paths = dice.int(0, 9)
+  // Hundreds are rare: a run of one of them takes as long as twenty others.
+  const many = dice.chance(0.02)
   return {
-    agents: dice.chance(0.1) ? dice.int(8, 16) : dice.int(1, 6),
+    agents: many ? dice.int(100, 300) : dice.chance(0.1) ? dice.int(8, 16) : dice.int(1, 6),
     relays: paths === 0 ? 0 : dice.int(1, 2),
     lan: paths !== 1,
-    safetyMs: dice.int(60, 300) * 1_000,
-    readEveryMs: dice.int(300, 5_000),
+    safetyMs: (many ? dice.int(30, 90) : dice.int(60, 300)) * 1_000,
+    readEveryMs: dice.int(300, 5_000) * (many ? 20 : 1),
     batchMs: dice.pick([0, 100, 1_000, 5_000])!,
     spoolBytes: dice.chance(0.15) ? dice.int(20_000, 100_000) : 2 ** 30,
     onFull: dice.pick(['drop_oldest', 'drop_oldest', 'drop_newest', 'block'] as const)!,

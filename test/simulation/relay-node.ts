@@ -5,6 +5,7 @@ import { Directory } from '../../relay/src/core/directory.js'
 import { proofBudgets } from '../../relay/src/core/proofs.js'
 import { DEFAULT_LIMITS } from '../../relay/src/limits.js'
 import { Mailboxes } from '../../relay/src/core/mailboxes.js'
+import { addressKeyFromSeed, packetHash } from '@fieldwhisper/protocol'
 import type { Dice } from './dice.js'
 import { Disk } from './disk.js'
 import type { Interference } from './interference.js'
@@ -30,6 +31,7 @@ export class RelayNode {
   #life: Life
   #shared: Shared | undefined
   #alarmAt = Infinity
+  #intruding = false
   #cancelAlarm: () => void = () => undefined
 
   constructor(world: World, dice: Dice, interference: Interference, index: number) {
@@ -69,7 +71,7 @@ export class RelayNode {
     const mailboxes = new Mailboxes({ store, limits, alarm: (at) => this.#alarm(life, at) }, now())
     this.mailboxes = mailboxes
     this.#shared = {
-      mailboxes,
+      mailboxes: this.#guarded(mailboxes),
       directory: new Directory(store, limits),
       names: () => [this.name],
       runningMs: now,
@@ -129,6 +131,42 @@ export class RelayNode {
     const stop = life.poll(500, () => link.ready() && conversation.drained())
     conversation.open()
     return wire
+  }
+
+  /** Somebody who saw this packet and has no proof tries to read its mailbox, to empty it and to end it. */
+  intrude(packet: Uint8Array): void {
+    const shared = this.#shared
+    if (!shared) return
+    const now = this.#world.now
+    const nonce = this.#dice.bytes(32)
+    const link = { send: () => undefined, ready: () => true, end: () => undefined }
+    const conversation = new Conversation(shared, link, { member: false, nonce }, now)
+    const address = packet.slice(2, 18)
+    const own = addressKeyFromSeed(this.#dice.bytes(32))
+    const proof = {
+      publicKey: own.publicKey,
+      signature: own.sign(nonce, this.name),
+      create: false,
+      subscribe: true,
+    }
+    this.#intruding = true
+    conversation.receive({ kind: 'prove', request: 1, ...proof }, now)
+    conversation.receive({ kind: 'delete', address, hashes: [packetHash(packet)] }, now)
+    conversation.receive({ kind: 'remove', request: 2, address }, now)
+    this.#intruding = false
+    conversation.closed()
+  }
+
+  /** What a conversation asks of the mailboxes: nobody empties or ends one without its proof. */
+  #guarded(mailboxes: Mailboxes): Mailboxes {
+    return new Proxy(mailboxes, {
+      get: (target, key) => {
+        if (this.#intruding && (key === 'delete' || key === 'remove'))
+          this.#world.broken(`a mailbox of ${this.name} was emptied without proof`)
+        const value: unknown = Reflect.get(target, key, target)
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+      },
+    })
   }
 
   #toClient(message: Uint8Array, client: End<Uint8Array | ClientFrame>): void {

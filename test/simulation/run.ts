@@ -2,7 +2,8 @@ import { audit, done, unfinished } from './audit.js'
 import { Dice } from './dice.js'
 import { Factory } from './factory.js'
 import { Faults } from './faults.js'
-import { drawPlan, planText } from './plan.js'
+import { drawPlan, planText, type Recurring } from './plan.js'
+import type { AgentNode } from './agent-node.js'
 import { World } from './world.js'
 
 const HOUR_MS = 3_600_000
@@ -12,6 +13,13 @@ const HEAL_MS = 10 * 60_000
 const HEAL_AFTER_LIES_MS = 8 * HOUR_MS
 /** An agent from an old disk speaks in a session that is over, notices by 60 min of silence, and is *lost* then. */
 const HEAL_AFTER_RESTORE_MS = 3 * HOUR_MS
+/** So are agents of a gateway that went back, and one of two clones is held until the other was silent for ten minutes. */
+const SLOW_TO_HEAL: readonly Recurring[] = [
+  'agent disk copied or restored',
+  'agent cloned',
+  'gateway disk copied or put back',
+  'gateway backed up or restored',
+]
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 5 * 60_000
 const PATIENT_PACE = 10
@@ -57,10 +65,32 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     world.after(PATIENCE_MS, () => (world.pace = PATIENT_PACE))
     const healMs = !plan.lan
       ? HEAL_AFTER_LIES_MS
-      : plan.rates.has('agent disk copied or restored')
+      : SLOW_TO_HEAL.some((kind) => plan.rates.has(kind))
         ? HEAL_AFTER_RESTORE_MS
         : HEAL_MS
-    if (!(await world.until(healedAt + healMs, () => done(factory)))) world.broken(unfinished(factory))
+    const arrive = async (): Promise<void> => {
+      const { now } = world
+      if (!(await world.until(now + healMs, () => done(factory)))) world.broken(unfinished(factory))
+    }
+    const switchOff = (agent: AgentNode): void => {
+      factory.off.add(agent)
+      agent.end(() => 10, true)
+    }
+    // Of two devices with one identity one goes on, then the other: what both have on their disks arrives.
+    const pairs = factory.clones.map(({ original, copy }) =>
+      dice.chance(0.5) ? [original, copy] : [copy, original],
+    )
+    for (const [, second] of pairs) switchOff(second!)
+    await arrive()
+    if (pairs.length > 0) {
+      for (const [first, second] of pairs) {
+        switchOff(first!)
+        factory.off.delete(second!)
+      }
+      await arrive()
+    }
+    for (const [first] of pairs) factory.off.delete(first!)
+    await world.until(world.now + 60_000, () => factory.agents.every(({ spool }) => spool !== undefined))
     const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
     const missing = factory.checkers.missing()
     if (missing.length > dropped)
