@@ -1,12 +1,18 @@
+import { WINDOW_BYTES, WINDOW_PACKETS } from '../../mesh/src/courier/constants.js'
+import {
+  MAX_PARKED_BYTES,
+  MAX_SESSIONS_AN_AGENT,
+  MAX_SET_ASIDE_BYTES,
+  MAX_STREAMS,
+  MAX_WAITING_BYTES,
+} from '../../gateway/src/core/constants.js'
+import { TABLE } from '../../gateway/src/core/tables.js'
 import type { Factory } from './factory.js'
 
 const AUDIT_MS = 10_000
 
 /** Tables of the gateway and the relays: so many a device, whatever is thrown at them. */
-const MAX_SESSIONS = 48
 const MAX_MAILBOXES = 100
-const MAX_WAITING_BYTES = 64 * 2 ** 20
-const MAX_OUTSTANDING = 4_096
 
 /** Looks at everything now and then. */
 export function audit(factory: Factory): void {
@@ -14,15 +20,21 @@ export function audit(factory: Factory): void {
   for (const { name, spool, engine } of agents) {
     if (!spool || !engine) continue
     checkers.conserved(name, spool)
-    const { outstanding } = engine.courierStatus()
-    if (outstanding > MAX_OUTSTANDING) world.broken(`${name} has ${outstanding} packets outstanding`)
+    const { outstanding, bytes } = engine.courierStatus()
+    if (outstanding > WINDOW_PACKETS || bytes > WINDOW_BYTES)
+      world.broken(`${name} has ${outstanding} packets outstanding, ${bytes} bytes`)
   }
   const { core } = gateway
   if (core) {
     const sessions = core.sessions.size
-    if (sessions > MAX_SESSIONS * Math.max(1, agents.length))
+    if (sessions > MAX_SESSIONS_AN_AGENT * Math.max(1, agents.length))
       world.broken(`the gateway has ${sessions} sessions`)
     if (core.waitingBytes > MAX_WAITING_BYTES) world.broken(`${core.waitingBytes} bytes wait at the gateway`)
+    const { parkedBytes } = core.desk
+    if (parkedBytes > MAX_PARKED_BYTES || core.setAsideBytes > MAX_SET_ASIDE_BYTES)
+      world.broken(`${parkedBytes} bytes are parked, ${core.setAsideBytes} set aside`)
+    const streams = [...gateway.disk.store.range(TABLE.ledger)].length
+    if (streams > MAX_STREAMS * agents.length) world.broken(`the ledger has ${streams} streams`)
   }
   for (const { name, mailboxes } of relays) {
     const count = mailboxes?.counts.mailboxes ?? 0
@@ -45,4 +57,44 @@ export function unfinished({ agents, off, checkers, world }: Factory): string {
     return [`${name} holds ${spool?.counters.held}: ${standing}, session ${JSON.stringify(session)}`]
   })
   return `not everything arrived: ${checkers.missing().length} missing; ${left.join('; ')}`
+}
+
+interface Loss {
+  readonly name: string
+  /** Readings that the spool took and the gateway never published. */
+  readonly lost: number
+  /** By the counters of the spool: some of them may have arrived before they were given up. */
+  readonly dropped: number
+  /** What the gateway counts as lost. */
+  readonly told: number
+}
+
+function losses({ agents, gateway, checkers }: Factory): readonly Loss[] {
+  return agents.map(({ name, spool }) => ({
+    name,
+    lost: (spool?.counters.accepted ?? NaN) - checkers.publishedOf(name),
+    dropped: spool?.counters.dropped ?? NaN,
+    told: gateway.core?.agents.named(name)?.lost ?? NaN,
+  }))
+}
+
+/**
+ * What the gateway counts as lost is what was dropped. Where some of that had arrived all the same it estimates how many readings the
+ * rest had, and counts neither more than the drops nor none.
+ */
+function agrees({ lost, dropped, told }: Loss): boolean {
+  return lost === dropped ? told === dropped : lost < dropped && told <= dropped && (told > 0 || lost === 0)
+}
+
+export function gapsAgree(factory: Factory): boolean {
+  return losses(factory).every(agrees)
+}
+
+export function gapsText(factory: Factory): string {
+  const wrong = losses(factory).filter((loss) => !agrees(loss))
+  return wrong
+    .map(
+      ({ name, ...counts }) => `${name} and the gateway count losses differently: ${JSON.stringify(counts)}`,
+    )
+    .join('; ')
 }

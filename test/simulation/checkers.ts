@@ -41,6 +41,7 @@ export class Checkers {
   readonly #flushed = new Map<string, Flushed>()
   /** Hashes of packets by what sealed them. */
   readonly #leaves = new Map<string, string>()
+  readonly #published = new Map<string, number>()
   readonly #known = new WeakSet<Uint8Array>()
   /** Packets of the gateway, and when they were first said. */
   readonly #said = new Map<string, number>()
@@ -75,6 +76,11 @@ export class Checkers {
   missing(device?: string): number[] {
     if (device !== undefined) return [...this.#missingOf(device)]
     return [...this.#missing.values()].flatMap((ids) => [...ids])
+  }
+
+  /** Of one device, whoever brought them. */
+  publishedOf(device: string): number {
+    return this.#published.get(device) ?? 0
   }
 
   missingCount(): number {
@@ -230,6 +236,7 @@ export class Checkers {
     this.#missingOf(given.device).delete(id)
     if (!first) return
     this.published++
+    this.#published.set(given.device, this.publishedOf(given.device) + 1)
     this.onPublished(reading)
   }
 

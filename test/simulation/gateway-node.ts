@@ -39,6 +39,8 @@ export class GatewayNode {
   readonly disk: Disk
   core: GatewayCore | undefined
   outboxFull = false
+  /** Corrupted packets of live sessions that were looked at. */
+  failedOpens = 0
   readonly #parts: GatewayParts
   readonly #identity: GatewayIdentity
   #life: Life
@@ -185,7 +187,30 @@ export class GatewayNode {
       freeBallast: () => false,
       relays: this.#parts.relays,
     })
+    this.#watch(core)
     return core
+  }
+
+  /** A packet that does not open changes nothing: neither the keys of its session nor what is about to be written. */
+  #watch(core: GatewayCore): void {
+    const { world, lan } = this.#parts
+    const { desk, sessions } = core
+    const take = desk.packet.bind(desk)
+    desk.packet = (turn, arrival) => {
+      const { packet } = arrival
+      const endpoint = lan.interference.isCorrupted(packet)
+        ? sessions.endpoint(packet.subarray(2, 18))
+        : undefined
+      if (endpoint?.kind !== 'session') return take(turn, arrival)
+      const { tree } = endpoint.session.up
+      const before = { tree: tree.encode(), writes: turn.size, opened: desk.counts.opened }
+      const touched = take(turn, arrival)
+      if (desk.counts.opened !== before.opened) world.broken('a corrupted packet opened')
+      if (turn.size !== before.writes || !equalBytes(tree.encode(), before.tree))
+        world.broken('a packet that did not open changed the state of the gateway')
+      this.failedOpens++
+      return touched
+    }
   }
 
   #openLan(life: Life, core: GatewayCore): void {

@@ -26,6 +26,7 @@ export class Interference {
   readonly #dice: Dice
   readonly #tally: Tally
   readonly #archive: Uint8Array[] = []
+  readonly #corruptions = new Set<string>()
 
   constructor(world: World, dice: Dice, tally: Tally) {
     this.#world = world
@@ -43,6 +44,11 @@ export class Interference {
     if (old && this.#draws('replay', replay)) this.#later(old, give)
     if (this.#archive.length < ARCHIVED) this.#archive.push(packet)
     else this.#archive[this.#dice.int(0, ARCHIVED - 1)] = packet
+  }
+
+  /** Whether it was made here out of another one. */
+  isCorrupted(packet: Uint8Array): boolean {
+    return this.#corruptions.size > 0 && this.#corruptions.has(Buffer.from(packet).toString('latin1'))
   }
 
   /** Something that went by. */
@@ -69,6 +75,7 @@ export class Interference {
     // Address and counter stay: it is the place of the true one that is aimed at.
     const at = this.#dice.int(22, copy.length - 1)
     copy[at] = copy[at]! ^ (1 << this.#dice.int(0, 7))
+    this.#corruptions.add(Buffer.from(copy).toString('latin1'))
     return copy
   }
 }

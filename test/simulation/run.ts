@@ -1,4 +1,4 @@
-import { audit, done, unfinished } from './audit.js'
+import { audit, done, gapsAgree, gapsText, unfinished } from './audit.js'
 import { Dice } from './dice.js'
 import { Factory } from './factory.js'
 import { Faults } from './faults.js'
@@ -20,6 +20,10 @@ const SLOW_TO_HEAL: readonly Recurring[] = [
   'gateway disk copied or put back',
   'gateway backed up or restored',
 ]
+/** Whose disks were replaced cannot say what was on them. */
+const INEXACT: readonly Recurring[] = SLOW_TO_HEAL
+/** So long after the last reading the gateway knows of every loss. */
+const GAPS_MS = 30 * 60_000
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 5 * 60_000
 const PATIENT_PACE = 10
@@ -92,9 +96,13 @@ export async function runSeed(seed: number, echo?: (line: string) => void): Prom
     for (const [first] of pairs) factory.off.delete(first!)
     await world.until(world.now + 60_000, () => factory.agents.every(({ spool }) => spool !== undefined))
     const dropped = factory.agents.reduce((sum, { spool }) => sum + spool!.counters.dropped, 0)
+    const exact = !INEXACT.some((kind) => plan.rates.has(kind))
+    if (exact && !(await world.until(world.now + GAPS_MS, () => gapsAgree(factory))))
+      world.broken(gapsText(factory))
     const missing = factory.checkers.missing()
     if (missing.length > dropped)
       world.broken(`${missing.length} readings are missing, ${dropped} were counted as dropped`)
+    factory.tally.add('corrupted packet of a live session', factory.gateway.failedOpens)
     return {
       seed,
       plan: planText(plan),

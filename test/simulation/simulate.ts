@@ -1,13 +1,15 @@
-import { runSeed } from './run.js'
-import { Tally } from './tally.js'
+import { partText, report, runParts, runSeeds, summaryText } from './summary.js'
 
 const USAGE = `Runs a whole site on a virtual clock, network and disk, with the faults that each seed draws.
 
   npm run simulate -- --seeds 1000 --from 1
 
-  --seeds N   how many (default 100)
-  --from S    the first one (default 1)
-  --log       print every event
+  --seeds N     how many (default 100)
+  --from S      the first one (default 1)
+  --jobs J      in so many processes (default 1)
+  --minutes M   begins no seed after so many minutes (default: all)
+  --report      puts the figures into docs/reliability.md
+  --log         print every event
 `
 
 function option(name: string, fallback: number): number {
@@ -24,41 +26,22 @@ function say(text: string): void {
 
 /** Returns the exit code: 0 clean, 1 a promise was broken. */
 async function main(): Promise<number> {
-  if (process.argv.includes('--help')) {
+  const has = (name: string): boolean => process.argv.includes(name)
+  if (has('--help')) {
     say(USAGE)
     return 0
   }
-  const seeds = option('--seeds', 100)
-  const from = option('--from', 1)
-  const echo = process.argv.includes('--log') ? say : undefined
-  const faults = new Tally()
-  const failed: number[] = []
-  let virtualMs = 0
-  let readings = 0
-  let longestHeal = { ms: 0, seed: from }
-  let saidAt = performance.now()
-  for (let seed = from; seed < from + seeds; seed++) {
-    try {
-      const result = await runSeed(seed, echo)
-      faults.merge(result.faults)
-      virtualMs += result.virtualMs
-      readings += result.readings
-      if (result.healMs > longestHeal.ms) longestHeal = { ms: result.healMs, seed }
-    } catch (error) {
-      failed.push(seed)
-      say(error instanceof Error ? error.message : String(error))
-    }
-    if (performance.now() - saidAt > 10_000) {
-      saidAt = performance.now()
-      say(`... ${seed - from + 1} of ${seeds} seeds, ${failed.length} failed`)
-    }
+  const range = {
+    seeds: option('--seeds', 100),
+    from: option('--from', 1),
+    minutes: option('--minutes', 1e6),
   }
-  say(
-    `${seeds} seeds from ${from}: ${failed.length} failed${failed.length > 0 ? ` (${failed.join(', ')})` : ''}; ` +
-      `${(virtualMs / 3_600_000).toFixed(1)} h of simulated time, ${readings} readings, ` +
-      `longest heal ${(longestHeal.ms / 1_000).toFixed(0)} s (seed ${longestHeal.seed}); faults: ${faults.text}`,
-  )
-  return failed.length > 0 ? 1 : 0
+  const jobs = option('--jobs', 1)
+  const summary =
+    jobs > 1 ? await runParts(range, jobs, say) : await runSeeds(range, say, has('--log') ? say : undefined)
+  say(has('--part') ? partText(summary) : summaryText(summary))
+  if (has('--report')) report(summary)
+  return summary.failed.length > 0 ? 1 : 0
 }
 
 process.exitCode = await main()

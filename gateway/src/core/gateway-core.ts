@@ -300,6 +300,11 @@ export class GatewayCore {
     return this.#turns.waitingBytes
   }
 
+  /** Of relays' packets that wait for a budget. */
+  get setAsideBytes(): number {
+    return this.#setAside.bytes
+  }
+
   /** Resolves when nothing is under way; for tests. */
   settled(): Promise<void> {
     return this.#turns.settled()

@@ -65,6 +65,11 @@ export class PacketDesk {
     this.#parts = parts
   }
 
+  /** Of packets that overtook their hello. */
+  get parkedBytes(): number {
+    return this.#parking.bytes
+  }
+
   /** Returns the session that has something to say because of it. */
   packet(turn: Turn, arrival: Arrival): Session | undefined {
     let header: PacketHeader

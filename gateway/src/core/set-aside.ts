@@ -19,6 +19,10 @@ export class SetAside {
     this.#ports = ports
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /** False where there is no room. */
   add(arrival: Arrival): boolean {
     const { length } = arrival.packet
