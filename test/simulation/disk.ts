@@ -1,5 +1,6 @@
 import { HostError, type Store, type Write } from '@fieldwhisper/host'
 import { createMemoryStore, type MemoryStore } from '@fieldwhisper/host/testing'
+import { frameRecord, openRecord } from '../../host/src/record.js'
 import type { Dice } from './dice.js'
 import type { Life } from './life.js'
 
@@ -96,6 +97,24 @@ export class Disk {
     return writes.reduce((sum, write) => sum + (write.value?.length ?? 0) - before(write), 0)
   }
 
+  /**
+   * Bits of one record turn, or its end is torn off, while the process is off: what fails its check is absent to whoever reads it, as
+   * in the real store. Returns the table; undefined where there is nothing.
+   */
+  async damage(): Promise<string | undefined> {
+    await this.settle()
+    const { dice, tables } = this.#options
+    const table = dice.pick(tables.filter((name) => [...this.#store.range(name, { limit: 1 })].length > 0))
+    const entry = table && dice.pick([...this.#store.range(table)])
+    if (!entry) return undefined
+    const { key } = entry
+    const frame = frameRecord(key, entry.value)
+    if (dice.chance(0.5)) for (let bits = dice.int(1, 8); bits > 0; bits--) turnBit(frame, dice)
+    const found = openRecord(key, dice.chance(0.3) ? frame.subarray(0, dice.int(0, frame.length - 1)) : frame)
+    await this.#store.commit([{ table, key, value: found ?? null }])
+    return table
+  }
+
   /** A new disk, empty. */
   wipe(): void {
     this.#pending = []
@@ -134,4 +153,9 @@ export class Disk {
       })
     })
   }
+}
+
+function turnBit(bytes: Uint8Array, dice: Dice): void {
+  const at = dice.int(0, bytes.length - 1)
+  bytes[at] = bytes[at]! ^ (1 << dice.int(0, 7))
 }

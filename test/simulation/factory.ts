@@ -89,6 +89,20 @@ export class Factory {
     return true
   }
 
+  /** The power goes, and when it is back a record of its disk does not read. */
+  damage(node: GatewayNode | RelayNode): void {
+    node.end(() => 10)
+    this.off.add(node)
+    node.disk.damage().then(
+      (table) => {
+        this.off.delete(node)
+        if (node === this.gateway) this.checkers.gatewayWentBack(false)
+        this.world.log(`damaged: ${table}`)
+      },
+      (error: unknown) => this.world.note(error),
+    )
+  }
+
   #reads(agent: AgentNode): void {
     const { readEveryMs } = this.#plan
     this.world.after(this.#dice.between(0.5, 1.5) * readEveryMs, () => {

@@ -121,12 +121,16 @@ export class Faults {
         core.decideClone(held.name, dice.chance(0.5) ? 'keep' : 'replace').catch(() => undefined)
         return true
       }
+      case 'gateway record damaged':
+        if (!this.#settled()) return false
+        this.#factory.damage(gateway)
+        return true
+      case 'relay record damaged':
+        if (relay) this.#factory.damage(relay)
+        return relay !== undefined
       case 'gateway disk copied or put back':
       case 'gateway backed up or restored': {
-        // A backup from before that closes the invite that a device still needs.
-        const joined = agents.every(({ isMember }) => isMember)
-        const known = [...(gateway.core?.agents.all() ?? [])].every(({ confirmed }) => confirmed)
-        if (!gateway.core || !joined || !known) return false
+        if (!this.#settled()) return false
         const did = gateway.copyOrGoBack(kind === 'gateway backed up or restored' ? 'backup' : 'disk')
         if (did) this.#factory.world.log(did)
         return did !== undefined
@@ -147,6 +151,13 @@ export class Faults {
         agent.readOnly = true
         return this.#for(FULL_MS, () => (agent.readOnly = false))
     }
+  }
+
+  /** The gateway is up and no device needs its invite any more, which only that disk has. */
+  #settled(): boolean {
+    const { agents, gateway } = this.#factory
+    const known = [...(gateway.core?.agents.all() ?? [])].every(({ confirmed }) => confirmed)
+    return gateway.core !== undefined && known && agents.every(({ isMember }) => isMember)
   }
 
   /** Lasts for a time drawn between the two, or until the heal. */

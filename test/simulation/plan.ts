@@ -27,6 +27,8 @@ export const RECURRING = [
   'operator decides between clones',
   'gateway disk copied or put back',
   'gateway backed up or restored',
+  'gateway record damaged',
+  'relay record damaged',
   'wall clock jumps',
   'stranger at a relay',
 ] as const

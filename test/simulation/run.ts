@@ -19,6 +19,7 @@ const SLOW_TO_HEAL: readonly Recurring[] = [
   'agent cloned',
   'gateway disk copied or put back',
   'gateway backed up or restored',
+  'gateway record damaged',
 ]
 /** Whose disks were replaced cannot say what was on them. */
 const INEXACT: readonly Recurring[] = SLOW_TO_HEAL
