@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { until } from '../../support/until.js'
 import { joinAgent, layFloor, runGateway, startRelay } from '../support/floor.js'
+import { judge } from '../support/judge.js'
 import { createNet, noNetworks } from '../support/net.js'
 import { Agent, counterSource, readSeen, type AgentState, type Seen } from '../support/site.js'
 
@@ -16,27 +17,6 @@ function image(from: string, to: string): void {
 function putBack(stateDir: string, from: string): void {
   rmSync(stateDir, { recursive: true })
   image(from, stateDir)
-}
-
-/** Values by stream: a stream is one run of the agent, counted from 0. */
-function streams(seen: readonly Seen[]): Map<string, Set<number>> {
-  const found = new Map<string, Set<number>>()
-  for (const { id, value } of seen) {
-    const stream = id.split('-')[0]!
-    found.set(stream, (found.get(stream) ?? new Set()).add(value))
-  }
-  return found
-}
-
-/** No id with two values, and no stream with a hole. */
-function judge(t: Test, seen: readonly Seen[]): void {
-  const values = new Map<string, number>()
-  for (const { id, value } of seen) {
-    if (values.has(id) && values.get(id) !== value) t.fail(`id ${id} came with two values`)
-    values.set(id, value)
-  }
-  for (const [stream, found] of streams(seen))
-    t.equal(found.size, Math.max(...found) + 1, `stream ${stream} without holes`)
 }
 
 async function site(t: Test) {

@@ -20,12 +20,13 @@ export async function startRelay(
   host: Host,
   network: string,
   folder = memoryFolder(t),
+  port = RELAY_PORT,
 ): Promise<{ relay: Relay; program: Program; reach: { url: string; token: string } }> {
   const relay = new Relay(host, { folder })
-  const program = relay.spawn('run', '--listen', `0.0.0.0:${RELAY_PORT}`)
+  const program = relay.spawn('run', '--listen', `0.0.0.0:${port}`)
   await relay.untilStatus<{ ok: boolean }>(({ ok }) => ok, { withinMs: 20_000, what: 'the relay runs' })
   const token = readFileSync(join(relay.stateDir, 'access-token'), 'utf8').trim()
-  return { relay, program, reach: { url: `ws://${host.address(network)}:${RELAY_PORT}`, token } }
+  return { relay, program, reach: { url: `ws://${host.address(network)}:${port}`, token } }
 }
 
 /** mosquitto on the gateway's host, a subscriber to everything, and a gateway that is made and not started. */
@@ -33,9 +34,9 @@ export async function layFloor(
   t: WithTeardown,
   host: Host,
   config: object,
-): Promise<{ gateway: Gateway; subscription: Subscription; folder: string }> {
-  const folder = memoryFolder(t)
-  await startMosquitto(host, { folder, port: BROKER_PORT })
+  folder = memoryFolder(t),
+): Promise<{ gateway: Gateway; broker: Program; subscription: Subscription; folder: string }> {
+  const broker = await startMosquitto(host, { folder, port: BROKER_PORT })
   const subscription = await subscribe(host, { port: BROKER_PORT, topic: 'fieldwhisper/#' })
   const gateway = new Gateway(
     host,
@@ -43,7 +44,7 @@ export async function layFloor(
     { mqtt: { url: `mqtt://127.0.0.1:${BROKER_PORT}` }, ...config },
   )
   await gateway.command('init', '--site', 'test')
-  return { gateway, subscription, folder }
+  return { gateway, broker, subscription, folder }
 }
 
 /** Starts the gateway and waits until it publishes. */
