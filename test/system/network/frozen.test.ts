@@ -4,7 +4,7 @@ import { BROKER_PORT } from '../support/floor.js'
 import { distinctIds } from '../support/judge.js'
 import { startMosquitto, subscribe } from '../support/mosquitto.js'
 import { noNetworks } from '../support/net.js'
-import { readSeen } from '../support/site.js'
+import { type AgentState, readSeen } from '../support/site.js'
 import { Trial, type Role } from '../support/trial.js'
 
 /** Links call their other end dead after 10 s; relay connections after 40 to 45 s, for which FIELDWHISPER_FREEZE_S=60. */
@@ -34,7 +34,7 @@ async function freeze(t: Test, role: Role): Promise<void> {
 
 async function freezeBroker(t: Test): Promise<void> {
   const trial = await Trial.lay(t)
-  const outbox = async () => (await trial.gateway.status<BrokerState>()).mqtt.outbox
+  const outbox = async () => (await trial.status<BrokerState>('gateway')).mqtt.outbox
   trial.broker.signal('SIGSTOP')
   await streamFor(BROKER_FREEZE_MS)
   const { unsentEntries } = await outbox()
@@ -56,16 +56,16 @@ async function freezeBroker(t: Test): Promise<void> {
     what: 'readings at the new broker',
   })
   await trial.restartAgent([])
-  const accepted = await trial.agent
-    .untilStatus<{ spool: { held: number; accepted: number } }>(({ spool }) => spool.held === 0, {
+  const { accepted } = (
+    await trial.until<AgentState>('agent', ({ spool }) => spool.held === 0, {
       withinMs: 60_000,
       what: 'an empty spool',
     })
-    .then(({ spool }) => spool.accepted)
+  ).spool
   const all = (): number => distinctIds([...first, ...readSeen(second.messages)])
   await until(() => all() >= accepted, { withinMs: 60_000, what: 'all readings, at one broker or the other' })
   t.equal(all(), accepted)
-  await trial.gateway.untilStatus<BrokerState>(({ mqtt }) => mqtt.outbox.unsentEntries === 0, {
+  await trial.until<BrokerState>('gateway', ({ mqtt }) => mqtt.outbox.unsentEntries === 0, {
     withinMs: 20_000,
     what: 'an outbox in which all is sent',
   })

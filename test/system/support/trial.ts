@@ -1,3 +1,4 @@
+import { askControl } from '@fieldwhisper/host'
 import type { Test } from 'tap'
 import { memoryFolder } from '../../support/folder.js'
 import { until } from '../../support/until.js'
@@ -82,7 +83,8 @@ export class Trial {
     const programs = { relay: started.program, gateway, agent: agent.spawn('run') }
     const { relay } = started
     const trial = new Trial({ t, hosts, relay, ...floor, agent, rate, folder, relayPort, programs })
-    await agent.untilStatus<AgentState>(
+    await trial.until<AgentState>(
+      'agent',
       ({ paths }) => paths.lan.links > 0 && paths.relays.some(({ connected }) => connected),
       { withinMs: 30_000, what: 'both paths' },
     )
@@ -104,19 +106,42 @@ export class Trial {
     await until(() => this.count() >= goal, { withinMs: 90_000, everyMs: 50, what: `readings after ${what}` })
   }
 
+  /** What a running program says of itself, asked at its control socket: a command for it takes half a second of a core. */
+  async status<T = AgentState>(role: Role = 'agent'): Promise<T> {
+    const status = await this.#ask<T>(role)
+    if (status === undefined) throw new Error(`the ${role} does not answer`)
+    return status
+  }
+
+  /** Waits for a status of a running program that is as wanted; until it runs there is none. */
+  until<T extends object>(
+    role: Role,
+    accept: (status: T) => boolean,
+    wait: { readonly withinMs: number; readonly what: string },
+  ): Promise<T> {
+    return until(
+      async () => {
+        const status = await this.#ask<T>(role)
+        return status !== undefined && accept(status) ? status : undefined
+      },
+      { ...wait, everyMs: 50 },
+    ) as Promise<T>
+  }
+
   /** Goes on when the agent has taken so many more seconds of readings, whatever becomes of them. */
   async taken(seconds: number): Promise<AgentState['spool']> {
-    const { spool } = await this.agent.status<AgentState>()
-    const { spool: now } = await this.agent.untilStatus<AgentState>(
-      ({ spool: { accepted } }) => accepted >= spool.accepted + seconds * this.rate,
+    const { spool: before } = await this.status()
+    const { spool } = await this.until<AgentState>(
+      'agent',
+      ({ spool: { accepted } }) => accepted >= before.accepted + seconds * this.rate,
       { withinMs: (seconds + 30) * 1_000, what: `${seconds} s of readings in the spool` },
     )
-    return now
+    return spool
   }
 
   /** Everything taken until now has been published. */
   async drained(what: string): Promise<void> {
-    const { spool } = await this.agent.status<AgentState>()
+    const { spool } = await this.status()
     await until(() => this.count() >= spool.accepted, {
       withinMs: 120_000,
       everyMs: 50,
@@ -143,7 +168,7 @@ export class Trial {
   /** Ends the source in order, waits until nothing is on its way, and judges all that was published. */
   async settle(): Promise<void> {
     await this.restartAgent([])
-    const { spool } = await this.agent.untilStatus<AgentState>(({ spool }) => spool.held === 0, {
+    const { spool } = await this.until<AgentState>('agent', ({ spool }) => spool.held === 0, {
       withinMs: 120_000,
       what: 'an empty spool',
     })
@@ -158,6 +183,11 @@ export class Trial {
     for (const role of ['agent', 'gateway', 'relay'] as const) {
       this.t.equal((await this.programs[role].stop()).code, 0, `${role} ends in order`)
     }
+  }
+
+  async #ask<T>(role: Role): Promise<T | undefined> {
+    const reply = await askControl(this[role].stateDir, 'status')
+    return reply !== undefined && 'ok' in reply ? (reply.ok as T) : undefined
   }
 }
 
