@@ -125,7 +125,7 @@ export class Trial {
         return status !== undefined && accept(status) ? status : undefined
       },
       { ...wait, everyMs: 50 },
-    ) as Promise<T>
+    )
   }
 
   /** Goes on when the agent has taken so many more seconds of readings, whatever becomes of them. */
