@@ -1,15 +1,16 @@
-import { WINDOW_BYTES, WINDOW_PACKETS } from '../../mesh/src/courier/constants.js'
+import { DEFAULT_COURIER_LIMITS } from '../../mesh/src/courier/limits.js'
 import {
   MAX_PARKED_BYTES,
   MAX_SESSIONS_AN_AGENT,
   MAX_SET_ASIDE_BYTES,
   MAX_STREAMS,
-  MAX_WAITING_BYTES,
 } from '../../gateway/src/core/constants.js'
+import { DEFAULT_CORE_LIMITS } from '../../gateway/src/core/limits.js'
 import { TABLE } from '../../gateway/src/core/tables.js'
 import type { Factory } from './factory.js'
 
 const AUDIT_MS = 10_000
+const { windowPackets, windowBytes } = DEFAULT_COURIER_LIMITS
 
 /** Tables of the gateway and the relays: so many a device, whatever is thrown at them. */
 const MAX_MAILBOXES = 100
@@ -21,7 +22,7 @@ export function audit(factory: Factory): void {
     if (!spool || !engine) continue
     checkers.conserved(name, spool)
     const { outstanding, bytes } = engine.courierStatus()
-    if (outstanding > WINDOW_PACKETS || bytes > WINDOW_BYTES)
+    if (outstanding > windowPackets || bytes > windowBytes)
       world.broken(`${name} has ${outstanding} packets outstanding, ${bytes} bytes`)
   }
   const { core } = gateway
@@ -29,7 +30,8 @@ export function audit(factory: Factory): void {
     const sessions = core.sessions.size
     if (sessions > MAX_SESSIONS_AN_AGENT * Math.max(1, agents.length))
       world.broken(`the gateway has ${sessions} sessions`)
-    if (core.waitingBytes > MAX_WAITING_BYTES) world.broken(`${core.waitingBytes} bytes wait at the gateway`)
+    if (core.waitingBytes > DEFAULT_CORE_LIMITS.waitingBytes)
+      world.broken(`${core.waitingBytes} bytes wait at the gateway`)
     const { parkedBytes } = core.desk
     if (parkedBytes > MAX_PARKED_BYTES || core.setAsideBytes > MAX_SET_ASIDE_BYTES)
       world.broken(`${parkedBytes} bytes are parked, ${core.setAsideBytes} set aside`)
