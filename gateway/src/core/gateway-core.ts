@@ -160,7 +160,7 @@ export class GatewayCore {
     for (const session of sessions.all()) this.#speaking.add(session)
   }
 
-  /** A packet arrived. Beyond 64 MiB of unopened ones it is dropped: its sender offers it again. */
+  /** A packet arrived. Where no more may wait unopened it is dropped: its sender offers it again. */
   packet(route: Route, packet: Uint8Array): void {
     this.#arrive({ route, packet })
   }
