@@ -3,7 +3,14 @@ import { encodeBatch, hex, type Reading } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { outboxWrite } from '../../gateway/src/bridge/outbox-entry.js'
 import { Spool, SPOOL_TABLES, type BatchPlace } from '../../agent/src/spool/index.js'
+import { Conversation } from '../../relay/src/core/conversation.js'
+import { gapsAgree, gapsText } from './audit.js'
 import { Checkers } from './checkers.js'
+import { Dice } from './dice.js'
+import type { Factory } from './factory.js'
+import { Interference } from './interference.js'
+import { RelayNode } from './relay-node.js'
+import { Tally } from './tally.js'
 import { World } from './world.js'
 
 /*
@@ -139,4 +146,41 @@ void t.test('a reading that is neither published, held nor counted is noticed', 
   t.throws(() => given().recovered('agent-0', spool), /restarted without reading 1/)
   t.same(given().missing('agent-0'), [1])
   t.same(given().missing('agent-1'), [])
+})
+
+void t.test('losses that the gateway counts differently from the spool are noticed', (t) => {
+  const site = (counts: { accepted: number; dropped: number }, published: number, lost: number): Factory =>
+    ({
+      agents: [{ name: 'agent-0', spool: { counters: counts } }],
+      gateway: { core: { agents: { named: () => ({ lost }) } } },
+      checkers: { publishedOf: () => published },
+    }) as unknown as Factory
+  const counts = { accepted: 10, dropped: 3 }
+  t.ok(gapsAgree(site(counts, 7, 3)))
+  t.notOk(gapsAgree(site(counts, 7, 2)), 'one was not declared')
+  t.notOk(gapsAgree(site(counts, 7, 4)), 'one too many was declared')
+  t.notOk(gapsAgree(site(counts, 6, 3)), 'one is neither published nor counted')
+  t.ok(gapsAgree(site(counts, 8, 3)), 'one of the drops had arrived')
+  t.notOk(gapsAgree(site(counts, 8, 0)), 'and two are lost without a word')
+  t.match(gapsText(site(counts, 7, 2)), /agent-0 and the gateway count losses differently/)
+  t.end()
+})
+
+void t.test('a stranger who empties a mailbox is noticed', async (t) => {
+  const world = new World()
+  const dice = new Dice(1)
+  const relay = new RelayNode(world, dice, new Interference(world, dice, new Tally()), 0)
+  relay.start()
+  world.after(50, () => undefined)
+  await world.until(100)
+  t.ok(relay.conversations)
+  t.doesNotThrow(() => relay.intrude(packet(1)))
+  const receive = Object.getOwnPropertyDescriptor(Conversation.prototype, 'receive')!
+  t.teardown(() => void Object.defineProperty(Conversation.prototype, 'receive', receive))
+  // One that asks for no proof.
+  Conversation.prototype.receive = function (frame) {
+    const { mailboxes } = relay.conversations!
+    if (frame.kind === 'delete') mailboxes.delete(frame.address, frame.hashes, 0)
+  }
+  t.throws(() => relay.intrude(packet(1)), /emptied without proof/)
 })

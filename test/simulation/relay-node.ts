@@ -49,6 +49,11 @@ export class RelayNode {
     return `ws://${this.name}:24780`
   }
 
+  /** What its connections share; undefined while it is off. */
+  get conversations(): Shared | undefined {
+    return this.#shared
+  }
+
   get alive(): boolean {
     return this.#life.alive
   }
