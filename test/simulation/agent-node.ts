@@ -170,8 +170,13 @@ export class AgentNode {
     this.end(() => 10, true)
     Object.assign(this.#files, copy.files)
     this.disk.restore(copy.image)
-    this.#restored = true
+    this.forget()
     return 'agent restored'
+  }
+
+  /** What is not on its disk now was only there. */
+  forget(): void {
+    this.#restored = true
   }
 
   /** One reading of a source. */

@@ -48,6 +48,8 @@ export class Checkers {
   readonly #acks = new Map<string, { readonly said: number; readonly through: number }[]>()
   /** Orders flushes and packets among each other. */
   #moment = 0
+  /** Devices on whose disks a batch may not read. */
+  readonly #damaged = new Set<string>()
   /** When the gateway's disk was last replaced by an older one. */
   #wentBack = 0
   #countersWentBack = false
@@ -170,16 +172,21 @@ export class Checkers {
 
   /** The disk of this device was replaced by an older image, or damaged: what only it held is gone, and nobody promised that. */
   restored(device: string, spool: Spool): void {
+    this.#damaged.add(device)
     const held = this.#held(device, spool)
     const missing = this.#missingOf(device)
     for (const id of missing) if (!held.has(id)) missing.delete(id)
   }
 
-  /** After a start everything that was accepted and is not published is held, or was counted as dropped. */
+  /**
+   * After a start everything that was accepted and is not published is held, or was counted as dropped. Where the disk is full, what
+   * was in no batch waits for room: then the count has to do until it arrives.
+   */
   recovered(device: string, spool: Spool): void {
     const held = this.#held(device, spool)
     const lost = this.missing(device).filter((id) => !held.has(id))
-    if (lost.length > spool.counters.dropped)
+    const inNoBatch = Math.max(0, spool.counters.held - held.size)
+    if (lost.length > spool.counters.dropped + inNoBatch)
       this.#world.broken(
         `${device} restarted without reading ${lost.join()}, ${spool.counters.dropped} counted as dropped`,
       )
@@ -204,8 +211,8 @@ export class Checkers {
     const held = new Set<unknown>()
     for (const batch of spool.behind()) {
       const bytes = spool.encoded(batch)
-      if (!bytes) return this.#world.broken(`a batch of ${device} does not read`)
-      for (const { value } of decodeBatch(bytes).readings) held.add(value)
+      if (!bytes && !this.#damaged.has(device)) this.#world.broken(`a batch of ${device} does not read`)
+      for (const { value } of bytes ? decodeBatch(bytes).readings : []) held.add(value)
     }
     return held
   }

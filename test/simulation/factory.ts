@@ -90,12 +90,14 @@ export class Factory {
   }
 
   /** The power goes, and when it is back a record of its disk does not read. */
-  damage(node: GatewayNode | RelayNode): void {
-    node.end(() => 10)
+  damage(node: AgentNode | GatewayNode | RelayNode): void {
+    if (node instanceof AgentNode) node.end(() => 10, true)
+    else node.end(() => 10)
     this.off.add(node)
     node.disk.damage().then(
       (table) => {
         this.off.delete(node)
+        if (node instanceof AgentNode) node.forget()
         if (node === this.gateway) this.checkers.gatewayWentBack(false)
         this.world.log(`damaged: ${table}`)
       },

@@ -3,8 +3,11 @@ import type { Factory } from './factory.js'
 import { GATEWAY } from './gateway-node.js'
 import { NO_MEDDLING } from './interference.js'
 import type { Plan, Recurring } from './plan.js'
+import { FAST_BYTES_PER_MS } from './wire.js'
 
 const FULL_MS: readonly [number, number] = [500, 30_000]
+/** 32 kbit/s to 800 kbit/s. */
+const SLOW_BYTES_PER_MS: readonly [number, number] = [4, 100]
 
 /** Does to a factory what a plan says, until it is told to heal. */
 export class Faults {
@@ -90,6 +93,11 @@ export class Faults {
         lan.unplug(name)
         return this.#for([5_000, 90_000], () => lan.unplugged.delete(name))
       }
+      case 'lines slow': {
+        const slow = dice.pick([lan, ...relays])!
+        slow.bytesPerMs = dice.between(...SLOW_BYTES_PER_MS)
+        return this.#for([5_000, 90_000], () => (slow.bytesPerMs = FAST_BYTES_PER_MS))
+      }
       case 'agent disk full':
         if (!agent) return false
         agent.disk.full = true
@@ -121,6 +129,9 @@ export class Faults {
         core.decideClone(held.name, dice.chance(0.5) ? 'keep' : 'replace').catch(() => undefined)
         return true
       }
+      case 'agent record damaged':
+        if (agent) this.#factory.damage(agent)
+        return agent !== undefined
       case 'gateway record damaged':
         if (!this.#settled()) return false
         this.#factory.damage(gateway)

@@ -1,7 +1,7 @@
 import type { Dice } from './dice.js'
 import type { Interference } from './interference.js'
 import type { Life } from './life.js'
-import { Wire, type Side } from './wire.js'
+import { FAST_BYTES_PER_MS, Wire, type Side } from './wire.js'
 import type { World } from './world.js'
 
 /** As agents and gateways have it: 256 KiB wait for a link at most. */
@@ -32,6 +32,7 @@ export class Lan {
   readonly wires = new Set<LinkWire>()
   /** Names whose cable is out. */
   readonly unplugged = new Set<string>()
+  bytesPerMs = FAST_BYTES_PER_MS
 
   constructor(world: World, dice: Dice, interference: Interference) {
     this.world = world
@@ -47,7 +48,11 @@ export class Lan {
     const { world, dice, wires } = this
     const ports = [from, to] as const
     const ids: [number, number] = [0, 0]
-    const line = { latencyMs: dice.between(0.2, 5), jitterMs: dice.between(0, 5), bytesPerMs: 1_000 }
+    const line = {
+      latencyMs: dice.between(0.2, 5),
+      jitterMs: dice.between(0, 5),
+      bytesPerMs: () => this.bytesPerMs,
+    }
     const ends = ([0, 1] as const).map((side) => ({
       receive: (message: LinkMessage) => ports[side].receive(ids[side], message),
       closed: () => ports[side].lost(ids[side]),

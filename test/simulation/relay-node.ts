@@ -10,7 +10,7 @@ import type { Dice } from './dice.js'
 import { Disk } from './disk.js'
 import type { Interference } from './interference.js'
 import { Life } from './life.js'
-import { Wire, type End } from './wire.js'
+import { FAST_BYTES_PER_MS, Wire, type End } from './wire.js'
 import type { World } from './world.js'
 
 /** From a client come frames, from a relay encoded ones. */
@@ -25,6 +25,8 @@ export class RelayNode {
   readonly disk: Disk
   readonly wires = new Set<RelayWire>()
   mailboxes: Mailboxes | undefined
+  /** Of each of its connections. */
+  bytesPerMs = FAST_BYTES_PER_MS
   readonly #world: World
   readonly #dice: Dice
   readonly #interference: Interference
@@ -104,7 +106,11 @@ export class RelayNode {
     if (!shared) return undefined
     const life = this.#life
     const dice = this.#dice.fork()
-    const line = { latencyMs: dice.between(1, 40), jitterMs: dice.between(0, 60), bytesPerMs: 500 }
+    const line = {
+      latencyMs: dice.between(1, 40),
+      jitterMs: dice.between(0, 60),
+      bytesPerMs: () => this.bytesPerMs,
+    }
     const forget = (): void => {
       this.wires.delete(wire)
       stop()

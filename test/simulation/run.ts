@@ -21,8 +21,8 @@ const SLOW_TO_HEAL: readonly Recurring[] = [
   'gateway backed up or restored',
   'gateway record damaged',
 ]
-/** Whose disks were replaced cannot say what was on them. */
-const INEXACT: readonly Recurring[] = SLOW_TO_HEAL
+/** Whose disks were replaced or damaged cannot say what was on them. */
+const INEXACT: readonly Recurring[] = [...SLOW_TO_HEAL, 'agent record damaged']
 /** So long after the last reading the gateway knows of every loss. */
 const GAPS_MS = 30 * 60_000
 /** After so long without an end, time runs faster: the engines are woken less often. */

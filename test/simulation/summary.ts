@@ -27,8 +27,14 @@ export interface Range {
 /** Printed before the summary of a part, for the process that put the parts out. */
 const PART_MARK = 'part: '
 const DOCUMENT = fileURLToPath(new URL('../../docs/reliability.md', import.meta.url))
-const BEGIN = '<!-- simulated: begin, written by npm run simulate -- --report -->'
-const END = '<!-- simulated: end -->'
+/** Parts of the document that programs write. */
+const SECTIONS = {
+  simulated: [
+    '<!-- simulated: begin, written by npm run simulate -- --report -->',
+    '<!-- simulated: end -->',
+  ],
+  mutated: ['<!-- mutated: begin, written by npm run mutate -->', '<!-- mutated: end -->'],
+} as const
 
 export async function runSeeds(
   { from, seeds, minutes }: Range,
@@ -77,6 +83,13 @@ export function partText(summary: Summary): string {
   return PART_MARK + JSON.stringify(summary)
 }
 
+/** The summary in what such a process printed. */
+export function readPart(output: string): Summary {
+  const line = output.split('\n').find((text) => text.startsWith(PART_MARK))
+  if (line === undefined) throw new Error('a process with seeds ended without a summary')
+  return JSON.parse(line.slice(PART_MARK.length)) as Summary
+}
+
 async function runPart({ from, seeds, minutes }: Range, say: (text: string) => void): Promise<Summary> {
   const program = fileURLToPath(new URL('./simulate.ts', import.meta.url))
   const numbers = { '--from': from, '--seeds': seeds, '--minutes': minutes }
@@ -84,13 +97,12 @@ async function runPart({ from, seeds, minutes }: Range, say: (text: string) => v
   const child = spawn(process.execPath, [...process.execArgv, program, ...options, '--part'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  let summary: Summary | undefined
+  let last = ''
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith(PART_MARK)) summary = JSON.parse(line.slice(PART_MARK.length)) as Summary
+    if (line.startsWith(PART_MARK)) last = line
     else say(line)
   }
-  if (!summary) throw new Error(`the process with the seeds from ${from} ended without a summary`)
-  return summary
+  return readPart(last)
 }
 
 function merged(a: Summary, b: Summary): Summary {
@@ -129,11 +141,15 @@ export function summaryText({
 
 /** Puts the figures of a run into the document. */
 export function report(summary: Summary): void {
+  writeSection('simulated', tableOf(summary))
+}
+
+export function writeSection(name: keyof typeof SECTIONS, table: string): void {
   const text = readFileSync(DOCUMENT, 'utf8')
-  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)]
-  if (begin < 0 || end < begin) throw new Error(`${DOCUMENT} has no place for the figures`)
-  const table = `${BEGIN}\n\n${tableOf(summary)}\n\n`
-  writeFileSync(DOCUMENT, text.slice(0, begin) + table + text.slice(end))
+  const [begin, end] = SECTIONS[name].map((mark) => text.indexOf(mark)) as [number, number]
+  if (begin < 0 || end < begin) throw new Error(`${DOCUMENT} has no place for what was ${name}`)
+  const section = `${SECTIONS[name][0]}\n\n${table}\n\n`
+  writeFileSync(DOCUMENT, text.slice(0, begin) + section + text.slice(end))
 }
 
 function tableOf({ seeds, failed, virtualMs, readings, dropped, longestHeal, faults }: Summary): string {

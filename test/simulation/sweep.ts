@@ -11,7 +11,7 @@ const SCENARIO: Plan = {
   agents: 1,
   relays: 1,
   lan: true,
-  safetyMs: 8_000,
+  safetyMs: 12_000,
   readEveryMs: 900,
   batchMs: 300,
   spoolBytes: 2 ** 30,

@@ -9,10 +9,14 @@ export interface End<M> {
   closed(): void
 }
 
+/** 8 Mbit/s. */
+export const FAST_BYTES_PER_MS = 1_000
+
 export interface Line {
   readonly latencyMs: number
   readonly jitterMs: number
-  readonly bytesPerMs: number
+  /** As it is at the moment. */
+  readonly bytesPerMs: () => number
 }
 
 interface Way {
@@ -56,7 +60,7 @@ export class Wire<M> {
     const way = this.#ways[side]
     const { latencyMs, jitterMs, bytesPerMs } = this.#line
     const { now } = this.#world
-    way.freeAt = Math.max(way.freeAt, now) + bytes / bytesPerMs
+    way.freeAt = Math.max(way.freeAt, now) + bytes / bytesPerMs()
     way.buffered += bytes
     way.arrivesAt = Math.max(way.arrivesAt, way.freeAt + latencyMs + this.#dice.between(0, jitterMs))
     const other = other_(side)
