@@ -49,7 +49,19 @@ if (summary === undefined) {
 if (failed > 0) print(failures())
 for (const complaint of complaints) console.log(`  ${complaint}`)
 console.log(`-- ${name}: ${passed} assertions passed, ${failed} failed, ${skipped} skipped`)
+const slowest = slowestFiles(5)
+if (slowest.length > 0) console.log(`   longest: ${slowest.join(', ')}`)
 appendFileSync(totals, `${passed} ${failed} ${skipped}\n`)
+
+/** What to look at first when the time runs out. */
+function slowestFiles(count) {
+  const files = lines.flatMap((line) => {
+    const [, path, ms] = /^(?:not )?ok \d+ - (\S+\.test\.ts) # time=([\d.]+)ms/.exec(line) ?? []
+    return path ? [{ path, seconds: Math.round(Number(ms) / 1_000) }] : []
+  })
+  const sorted = files.toSorted((a, b) => b.seconds - a.seconds).slice(0, count)
+  return sorted.map(({ path, seconds }) => `${path} ${seconds} s`)
+}
 
 /** Each "not ok" line with the YAML block that follows it, and without the blocks of the subtests around it. */
 function failures() {

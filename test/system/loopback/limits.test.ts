@@ -1,4 +1,5 @@
 import { createServer, type AddressInfo } from 'node:net'
+import { encodeInvite } from '@fieldwhisper/protocol'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { temporaryFolder } from '../../support/folder.js'
@@ -13,6 +14,15 @@ import { Agent, Gateway, Relay } from '../support/site.js'
 
 /** Half of two places are for links that delivered something. */
 const TWO_LINKS = { limits: { inbound_links: 2 } }
+
+/** Of a site that is nowhere: an agent that tries to join has its LAN open. */
+const INVITE = encodeInvite({
+  siteFingerprint: new Uint8Array(16).fill(1),
+  directorySlot: new Uint8Array(16).fill(2),
+  id: 0x8000_0001,
+  secret: new Uint8Array(32).fill(3),
+  relays: [],
+})
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -65,6 +75,7 @@ for (const kind of ['gateway', 'agent'] as const) {
           ? new Gateway(here, { folder }, { lan, ...TWO_LINKS })
           : new Agent(here, 'pump', { folder }, { lan, sources: [], ...TWO_LINKS })
       if (kind === 'gateway') await member.command('init', '--site', 'test')
+      else await member.command('join', INVITE, '--detach')
       const program = member.spawn('run')
       t.teardown(() => program.kill())
       await member.untilStatus(() => true, { withinMs: 20_000, what: `the ${kind} runs` })
