@@ -27,7 +27,7 @@ const INEXACT: readonly Recurring[] = [...SLOW_TO_HEAL, 'agent record damaged']
 const GAPS_MS = 30 * 60_000
 /** After so long without an end, time runs faster: the engines are woken less often. */
 const PATIENCE_MS = 5 * 60_000
-const PATIENT_PACE = 10
+const PATIENT_PACE = 40
 
 export interface SeedResult {
   readonly seed: number
