@@ -1,7 +1,7 @@
 import { limitDefaults, type LimitOptions, type LimitTable, type LimitValues } from '@fieldwhisper/host'
 import { AGENT_LINK_OPTIONS, COURIER_OPTIONS, LAN_OPTIONS } from '@fieldwhisper/mesh'
 import { MAX_BATCH_READINGS } from '@fieldwhisper/protocol'
-import { BACKLOG_OPTIONS } from './core/limits.js'
+import { BACKLOG_OPTIONS, CORE_CONSTANTS, SESSION_CONSTANTS } from './core/limits.js'
 
 const OWN_OPTIONS = { ...AGENT_LINK_OPTIONS, ...BACKLOG_OPTIONS } as const satisfies LimitOptions
 
@@ -85,4 +85,6 @@ export const AGENT_LIMITS: LimitTable = {
   programs: ['agent'],
   options: OWN_OPTIONS,
   elsewhere: { ...SPOOL_OPTIONS, ...BATCH_OPTIONS },
+  fixed: SESSION_CONSTANTS,
+  chosen: CORE_CONSTANTS,
 }

@@ -1,6 +1,6 @@
 import type { LimitOptions, LimitTable, LimitValues } from '@fieldwhisper/host'
 import { GATEWAY_LINK_OPTIONS, LAN_OPTIONS } from '@fieldwhisper/mesh'
-import { CORE_CONSTANTS, CORE_OPTIONS } from './core/limits.js'
+import { CORE_CONSTANTS, CORE_OPTIONS, LIFETIMES } from './core/limits.js'
 
 /** What only a gateway has. */
 const OWN_OPTIONS = {
@@ -57,5 +57,6 @@ export const GATEWAY_LIMITS: LimitTable = {
   programs: ['gateway'],
   options: OWN_OPTIONS,
   elsewhere: OUTBOX_OPTIONS,
+  fixed: LIFETIMES,
   chosen: CORE_CONSTANTS,
 }

@@ -1,14 +1,25 @@
-import { limitDefaults, type LimitOptions, type LimitTable, type LimitValues } from '@fieldwhisper/host'
+import {
+  limitDefaults,
+  type Budget,
+  type LimitOptions,
+  type LimitTable,
+  type LimitValues,
+} from '@fieldwhisper/host'
 import {
   BAD_PROOFS,
+  BURST_S,
   EXPIRE_PACKETS,
   HANDSHAKE_MS,
   HELLO_BUDGET,
   HTTP_BUDGET,
   MAX_PENDING_BYTES,
+  MEMBER_BYTES_PER_S,
+  MEMBER_FRAMES_PER_S,
   PUBLISH_BUDGET,
   SILENT_MS,
   STRANGER_ADDRESSES,
+  STRANGER_BYTES_PER_S,
+  STRANGER_FRAMES_PER_S,
 } from './constants.js'
 
 /** What the operator of a relay may set, under `limits:`. */
@@ -235,6 +246,11 @@ export type RelayLimits = LimitValues<typeof RELAY_OPTIONS>
 
 export const DEFAULT_LIMITS: RelayLimits = limitDefaults(RELAY_OPTIONS)
 
+/** A rate, with what `BURST_S` seconds of it bring at once. */
+function pace(perSecond: number): Budget {
+  return { perSecond, burst: perSecond * BURST_S }
+}
+
 export const RELAY_LIMITS: LimitTable = {
   title: 'The relay',
   programs: ['relay'],
@@ -263,6 +279,39 @@ export const RELAY_LIMITS: LimitTable = {
       reason: 'An agent leaves one at a start. Raised, one client fills a doorbell sooner.',
       source: 'DESIGN 8',
       test: 'test/unit/relay/conversation.test.ts',
+    },
+    MEMBER_FRAMES_PER_S: {
+      value: pace(MEMBER_FRAMES_PER_S),
+      unit: 'frames',
+      meaning:
+        'Frames of one connection with the access token; above it the relay stops reading for a while, and nothing is lost.',
+      reason: 'A gateway of 5,000 agents acknowledges 5,000 times a second at most.',
+      source: 'DESIGN 8',
+      test: 'test/unit/relay/socket.test.ts',
+    },
+    MEMBER_BYTES_PER_S: {
+      value: pace(MEMBER_BYTES_PER_S),
+      unit: 'bytes',
+      meaning: 'Bytes of the same.',
+      reason: 'A tenth of a fast network.',
+      source: 'DESIGN 8',
+      test: 'test/unit/relay/socket.test.ts',
+    },
+    STRANGER_FRAMES_PER_S: {
+      value: pace(STRANGER_FRAMES_PER_S),
+      unit: 'frames',
+      meaning: 'Frames of one connection without it.',
+      reason: 'An agent at its start sends some dozen.',
+      source: 'DESIGN 8',
+      test: 'test/unit/relay/socket.test.ts',
+    },
+    STRANGER_BYTES_PER_S: {
+      value: pace(STRANGER_BYTES_PER_S),
+      unit: 'bytes',
+      meaning: 'Bytes of the same.',
+      reason: 'Two hundred readings a second.',
+      source: 'DESIGN 8',
+      test: 'test/unit/relay/socket.test.ts',
     },
     PUBLISH_BUDGET: {
       value: PUBLISH_BUDGET,

@@ -99,10 +99,9 @@ export class AgentNode {
     this.clock = new MachineClock(() => world.now, dice.bytes(8), dice.int(1_000, 1_000_000))
   }
 
-  /** It has its key, and no copy of its disk is kept that has not. */
+  /** It has its key. */
   get isMember(): boolean {
-    const copied = this.#copy?.files.standing.state ?? 'member'
-    return this.#files.standing.state === 'member' && copied === 'member'
+    return this.#files.standing.state === 'member'
   }
 
   get alive(): boolean {
@@ -159,9 +158,13 @@ export class AgentNode {
     world.log(`${name} is down`)
   }
 
-  /** Copies its whole disk, or, where there is a copy, puts that back. */
-  copyOrRestore(): 'agent disk copied' | 'agent restored' {
+  /**
+   * Copies its whole disk, or, where there is a copy, puts that back. Never to before it joined: the invite is used then, and it takes a
+   * hand to make another.
+   */
+  copyOrRestore(): 'agent disk copied' | 'agent restored' | undefined {
     const copy = this.#copy
+    if (!copy && !this.isMember) return undefined
     this.#copy = undefined
     if (!copy) {
       this.#copy = { files: { ...this.#files }, image: this.disk.image() }

@@ -1,5 +1,6 @@
 import { HostError, type Store, type Write } from '@fieldwhisper/host'
 import { createMemoryStore, type MemoryStore } from '@fieldwhisper/host/testing'
+import { hex } from '@fieldwhisper/protocol'
 import { frameRecord, openRecord } from '../../host/src/record.js'
 import type { Dice } from './dice.js'
 import type { Life } from './life.js'
@@ -99,7 +100,7 @@ export class Disk {
 
   /**
    * Bits of one record turn, or its end is torn off, while the process is off: what fails its check is absent to whoever reads it, as
-   * in the real store. Returns the table; undefined where there is nothing.
+   * in the real store. Returns table and key; undefined where there is nothing.
    */
   async damage(): Promise<string | undefined> {
     await this.settle()
@@ -112,7 +113,7 @@ export class Disk {
     if (dice.chance(0.5)) for (let bits = dice.int(1, 8); bits > 0; bits--) turnBit(frame, dice)
     const found = openRecord(key, dice.chance(0.3) ? frame.subarray(0, dice.int(0, frame.length - 1)) : frame)
     await this.#store.commit([{ table, key, value: found ?? null }])
-    return table
+    return `${table} ${hex(key)}`
   }
 
   /** A new disk, empty. */

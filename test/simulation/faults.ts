@@ -117,9 +117,11 @@ export class Faults {
       case 'outbox full':
         gateway.outboxFull = true
         return this.#for(FULL_MS, () => (gateway.outboxFull = false))
-      case 'agent disk copied or restored':
-        if (agent) this.#factory.world.log(`${agent.name}: ${agent.copyOrRestore()}`)
-        return agent !== undefined
+      case 'agent disk copied or restored': {
+        const did = agent?.copyOrRestore()
+        if (did) this.#factory.world.log(`${agent!.name}: ${did}`)
+        return did !== undefined
+      }
       case 'agent cloned':
         return agent !== undefined && this.#factory.clone(agent)
       case 'operator decides between clones': {

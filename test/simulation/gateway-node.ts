@@ -48,6 +48,8 @@ export class GatewayNode {
   #clients: VirtualRelayClient[] = []
   readonly clock: MachineClock
   #copy: MemoryStore | undefined
+  /** `gateway init` was carried out. */
+  #isMade = false
   #wentBack = false
   /** Restored from a backup, and the core was not told yet. */
   #fromBackup = false
@@ -83,7 +85,8 @@ export class GatewayNode {
   async #start(life: Life): Promise<void> {
     const { world } = this.#parts
     const store = await this.disk.open(life)
-    if (!store.get('meta', Buffer.from('counters'))) await store.commit([Meta.initialWrite()])
+    if (!this.#isMade) await store.commit([Meta.initialWrite()])
+    this.#isMade = true
     if (!life.alive) return
     this.clock.resume(life)
     const core = this.#open(life)

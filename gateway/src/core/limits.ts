@@ -6,18 +6,25 @@ import {
   type LimitValues,
 } from '@fieldwhisper/host'
 import {
+  CLOSED_STREAM_LIFE_MS,
   FAILURE_BUDGET,
   FAILURES_IN_ALL,
   HELLO_BUDGET,
+  INVITE_LIFE_MS,
   MAX_CANDIDATES,
   MAX_OPEN_INVITES,
   MAX_OPEN_STREAMS,
   MAX_PARKED_BYTES,
   MAX_RECORD_JUMP,
   MAX_STREAM_RANGES,
+  ONE_TIME_PREKEY_LIFE_MS,
   PARKED_BYTES,
   PARKED_MS,
   PARKED_PACKETS,
+  REFUSAL_INTERVAL_MS,
+  SIGNED_PREKEY_LIFE_MS,
+  SIGNED_PREKEY_ROTATION_MS,
+  SUPERSEDED_SESSION_LIFE_MS,
 } from './constants.js'
 
 /** What the operator of a gateway may set of its core, under `limits:`. */
@@ -87,6 +94,66 @@ export function helloBudgets(
 
 const PARTS = 'test/unit/gateway/core-parts.test.ts'
 const HOSTILE = 'test/unit/gateway/core-hostile.test.ts'
+
+/** How long a gateway keeps what agents come back with. All of it counts the time that the gateway runs. */
+export const LIFETIMES: Readonly<Record<string, LimitConstant>> = {
+  INVITE_LIFE_MS: {
+    value: INVITE_LIFE_MS,
+    unit: 'ms',
+    meaning: 'An invite that nobody used.',
+    reason: 'Time to walk to the device; a photograph of it is worth nothing tomorrow.',
+    source: 'DESIGN 3',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  SIGNED_PREKEY_ROTATION_MS: {
+    value: SIGNED_PREKEY_ROTATION_MS,
+    unit: 'ms',
+    meaning: 'A new signed prekey is made this often.',
+    reason: 'One record a day at each relay.',
+    source: 'DESIGN 3',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  SIGNED_PREKEY_LIFE_MS: {
+    value: SIGNED_PREKEY_LIFE_MS,
+    unit: 'ms',
+    meaning: 'Its private half, and with it its doorbell.',
+    reason: 'A relay keeps a hello for seven days.',
+    source: 'DESIGN 3',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  ONE_TIME_PREKEY_LIFE_MS: {
+    value: ONE_TIME_PREKEY_LIFE_MS,
+    unit: 'ms',
+    meaning: 'The private half of a one-time prekey, for the successor of a session.',
+    reason: 'As long as the spool of an agent keeps readings.',
+    source: 'DESIGN 3',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  SUPERSEDED_SESSION_LIFE_MS: {
+    value: SUPERSEDED_SESSION_LIFE_MS,
+    unit: 'ms',
+    meaning: 'A session that a newer one replaced goes on receiving.',
+    reason: 'A relay keeps its packets for seven days.',
+    source: 'DESIGN 4',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  CLOSED_STREAM_LIFE_MS: {
+    value: CLOSED_STREAM_LIFE_MS,
+    unit: 'ms',
+    meaning: 'A stream that ended, and of which nothing is missing.',
+    reason: 'As long as an agent could send one of its readings again.',
+    source: 'DESIGN 5',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+  REFUSAL_INTERVAL_MS: {
+    value: REFUSAL_INTERVAL_MS,
+    unit: 'ms',
+    meaning: 'A refused device is answered once in so long.',
+    reason: 'Answering costs public-key work.',
+    source: 'DESIGN 4',
+    test: 'test/unit/gateway/core-times.test.ts',
+  },
+}
 
 export const CORE_CONSTANTS: Readonly<Record<string, LimitConstant>> = {
   HELLO_BUDGET_LINK: {

@@ -1,5 +1,6 @@
 import { asUint, encodeCbor, ProtocolError } from '@fieldwhisper/protocol'
 import type { Store, Write } from '@fieldwhisper/host'
+import { RESTORE_MARGIN } from './constants.js'
 import type { Ports } from './ports.js'
 import { readRecord, RECORD_VERSION, TABLE } from './tables.js'
 import type { Turn } from './turn.js'
@@ -30,7 +31,10 @@ const MAX_SITE_REVISION = 0xffff_ffff
 export class Meta {
   readonly counters: Counters
 
-  /** Counters that are gone from a site that had them count as a restore: agents come back by *lost*. */
+  /**
+   * Counters that are gone from a site that had them count as a restore: agents come back by *lost*. Records go on well above those that
+   * agents may have seen, which they would else prefer to what this gateway makes now.
+   */
   constructor(store: Store, ports: Pick<Ports, 'report'>) {
     const bytes = store.get(TABLE.meta, KEY)
     const stored = bytes && decode(bytes)
@@ -44,7 +48,7 @@ export class Meta {
     this.counters = {
       siteRevision: siteRevision!,
       epoch: epoch!,
-      nextPrekey: nextPrekey!,
+      nextPrekey: nextPrekey! + (stored ? 0 : RESTORE_MARGIN),
       nextOneTime: nextOneTime!,
       nextCertificate: nextCertificate!,
       nextSessionOrder: nextSessionOrder!,

@@ -137,6 +137,23 @@ void t.test('counters that are lost go on behind what other records show', async
   )
 })
 
+void t.test(
+  'where counters and prekeys are lost, the next record is newer than all that agents may have seen',
+  async (t) => {
+    const { gateway } = await settled()
+    const before = parseRecord(gateway.record!).number
+    const gone = [...gateway.store.range('prekeys')].map(({ key }) => ({
+      table: 'prekeys',
+      key,
+      value: null,
+    }))
+    await gateway.store.commit([...gone, { table: 'meta', key: Buffer.from('counters'), value: null }])
+    gateway.restart()
+    await gateway.tick(0)
+    t.ok(parseRecord(gateway.record!).number > before)
+  },
+)
+
 void t.test('state of a later release is refused and left as it is', async (t) => {
   const { gateway } = await settled()
   for (const table of ['meta', 'agents', 'sessions', 'prekeys', 'ledger']) {

@@ -1,13 +1,15 @@
 import { EventEmitter } from 'node:events'
 import type { WebSocket } from 'ws'
 import { TokenBucket } from '@fieldwhisper/host'
-import { CLOSING, decodeRelayFrames } from '@fieldwhisper/mesh/relay-frames'
+import { CLOSING, decodeRelayFrames, encodeFrame } from '@fieldwhisper/mesh/relay-frames'
 import { DEFAULT_LIMITS, Directory, Mailboxes, relayConstants } from '@fieldwhisper/relay'
 import t from 'tap'
 import { RelaySocket } from '../../../relay/dist/server/socket.js'
 import { rig } from './support.js'
 
-const { HANDSHAKE_MS, SILENT_MS } = relayConstants
+const { BURST_S, HANDSHAKE_MS, SILENT_MS } = relayConstants
+const { MEMBER_FRAMES_PER_S, MEMBER_BYTES_PER_S, STRANGER_FRAMES_PER_S, STRANGER_BYTES_PER_S } =
+  relayConstants
 
 /** A WebSocket as far as a relay uses one. */
 class FakeSocket extends EventEmitter {
@@ -15,8 +17,13 @@ class FakeSocket extends EventEmitter {
   readonly unsent: (() => void)[] = []
   taking = true
   terminated = false
-  pause(): void {}
-  resume(): void {}
+  paused = false
+  pause(): void {
+    this.paused = true
+  }
+  resume(): void {
+    this.paused = false
+  }
   close(): void {}
   terminate(): void {
     this.terminated = true
@@ -32,7 +39,7 @@ class FakeSocket extends EventEmitter {
   }
 }
 
-function connected(slowMs = DEFAULT_LIMITS.slowMs): {
+function connected({ slowMs = DEFAULT_LIMITS.slowMs, member = true } = {}): {
   readonly ws: FakeSocket
   readonly socket: RelaySocket
   readonly at: (now: number) => void
@@ -51,7 +58,7 @@ function connected(slowMs = DEFAULT_LIMITS.slowMs): {
       memberProofs: proofs,
       strangerProofs: proofs,
     },
-    member: true,
+    member,
     nonce: new Uint8Array(32),
     nowMs: () => now,
     slowMs,
@@ -91,7 +98,7 @@ t.test('a client that answered may be silent until SILENT_MS and not longer', as
 })
 
 t.test('a client that takes nothing is cut after slowMs and not before', async (t) => {
-  const { ws, at } = connected(2_000)
+  const { ws, at } = connected({ slowMs: 2_000 })
   ws.taking = false
   await turn()
   ws.emit('ping')
@@ -99,7 +106,7 @@ t.test('a client that takes nothing is cut after slowMs and not before', async (
   t.notOk(ws.terminated)
   at(2_000)
   t.ok(ws.terminated)
-  const other = connected(2_000)
+  const other = connected({ slowMs: 2_000 })
   other.ws.taking = false
   await turn()
   other.ws.emit('ping')
@@ -108,3 +115,36 @@ t.test('a client that takes nothing is cut after slowMs and not before', async (
   other.at(2_001)
   t.notOk(other.ws.terminated, 'what it took counts')
 })
+
+const paces = [
+  { who: 'a member', member: true, frames: MEMBER_FRAMES_PER_S, bytes: MEMBER_BYTES_PER_S },
+  { who: 'a stranger', member: false, frames: STRANGER_FRAMES_PER_S, bytes: STRANGER_BYTES_PER_S },
+]
+
+for (const { who, member, frames, bytes } of paces) {
+  t.test(`${who} is read at its pace of frames, ${BURST_S} s of it at once`, async (t) => {
+    const { ws } = connected({ member })
+    await turn()
+    for (let i = 0; i < frames * BURST_S; i++) ws.emit('ping')
+    t.notOk(ws.paused)
+    ws.emit('ping')
+    t.ok(ws.paused, 'one over')
+    ws.emit('close')
+  })
+
+  t.test(`${who} is read at its pace of bytes`, async (t) => {
+    const { ws } = connected({ member })
+    await turn()
+    const message = encodeFrame({ kind: 'delete', address: new Uint8Array(16), hashes: hashes(500) })
+    const most = Math.floor((bytes * BURST_S) / message.length)
+    for (let i = 0; i < most; i++) ws.emit('message', Buffer.from(message), true)
+    t.notOk(ws.paused)
+    ws.emit('message', Buffer.from(message), true)
+    t.ok(ws.paused, 'one over')
+    ws.emit('close')
+  })
+}
+
+function hashes(count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, i) => new Uint8Array(32).fill(i))
+}
