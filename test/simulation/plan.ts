@@ -60,7 +60,7 @@ export function drawPlan(dice: Dice): Plan {
   const some = (): number => (dice.chance(0.4) ? dice.between(0.005, 0.2) : 0)
   const paths = dice.int(0, 9)
   // Hundreds are rare: a run of one of them takes as long as twenty others.
-  const many = dice.chance(0.02)
+  const many = dice.chance(0.005)
   return {
     agents: many ? dice.int(100, 300) : dice.chance(0.1) ? dice.int(8, 16) : dice.int(1, 6),
     relays: paths === 0 ? 0 : dice.int(1, 2),

@@ -5,8 +5,8 @@ import { RECURRING } from './plan.js'
 
 /** About a second each. More: npm run simulate -- --seeds 1000. */
 const SEEDS = 20
-/** Needs a clone that is noticed and an operator at that moment: `clones.test.ts`. */
-const RARE: readonly string[] = ['operator decides between clones']
+/** Needs a clone that is noticed and an operator at that moment, which few seeds have: `clones.test.ts`. */
+const RARE = 'operator decides between clones'
 /** Seeds that once failed, each with what was wrong. */
 const REGRESSIONS: readonly number[] = []
 
@@ -29,7 +29,7 @@ void t.test('whatever a seed does to a site, nothing is lost, and all arrives wh
       `seed ${seed}: ${result.readings} readings, all there ${result.healMs.toFixed(0)} ms after the heal`,
     )
   }
-  const missed = RECURRING.filter((kind) => !faults.counts.has(kind))
-  t.same(missed, RARE, 'every kind of fault was among them')
+  const missed = RECURRING.filter((kind) => kind !== RARE && !faults.counts.has(kind))
+  t.same(missed, [], 'every kind of fault was among them')
   t.comment(faults.text)
 })
