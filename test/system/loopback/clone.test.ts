@@ -5,8 +5,8 @@ import t from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
 import { freePort } from '../../support/ports.js'
 import { until } from '../../support/until.js'
-import { here } from '../support/process.js'
-import { Agent, counterSource, Gateway, type AgentState } from '../support/site.js'
+import { here, type Program } from '../support/process.js'
+import { Agent, counterSource, Gateway, Relay, type AgentState } from '../support/site.js'
 
 const NO_LAN = { lan: { enabled: false } }
 
@@ -15,20 +15,25 @@ void t.test(
   { timeout: 120_000 },
   async (t) => {
     const folder = temporaryFolder(t)
-    const [mqttPort, relayPort] = [await freePort(), await freePort()]
-    const url = `ws://127.0.0.1:${relayPort}`
-    const relay = { enabled: true, listen: `127.0.0.1:${relayPort}`, urls: [url] }
+    const relay = new Relay(here, { folder })
+    const relayProgram = relay.spawn('run', '--listen', '127.0.0.1:0')
+    t.teardown(() => relayProgram.kill())
+    const relayState = (): Promise<{ listen: string; packets: number }> => relay.status()
+    const runs = { withinMs: 30_000, what: 'the relay' }
+    const { listen } = await relay.untilStatus<{ listen: string; ok: boolean }>(({ ok }) => ok, runs)
+    const token = readFileSync(join(relay.stateDir, 'access-token'), 'utf8').trim()
+    const mqttPort = await freePort()
     const gateway = new Gateway(
       here,
       { folder },
-      { ...NO_LAN, mqtt: { embedded: { port: mqttPort } }, relay },
+      { ...NO_LAN, mqtt: { embedded: { port: mqttPort } }, relays: [{ url: `ws://${listen}`, token }] },
     )
     await gateway.command('init', '--site', 'test')
     const program = gateway.spawn('run')
     t.teardown(() => program.kill())
     await gateway.untilStatus<{ healthy: boolean }>(({ healthy }) => healthy, {
       withinMs: 30_000,
-      what: 'the gateway and its relay',
+      what: 'the gateway at its relay',
     })
 
     const ids = new Set<string>()
@@ -55,8 +60,29 @@ void t.test(
     const copied = new Agent(here, 'copy', { folder }, config)
     cpSync(press.stateDir, copied.stateDir, { recursive: true })
     const both = [press, copied]
-    const programs = both.map((agent) => agent.spawn('run'))
-    for (const one of programs) t.teardown(() => one.kill())
+    // Both come back by the successor of one session. The gateway finds both hellos, and hears that the first is ready before the
+    // second: any other order is noticed too, but by an hour of silence of one of them.
+    program.signal('SIGSTOP')
+    const start = async (agent: Agent): Promise<Program> => {
+      const started = agent.spawn('run')
+      t.teardown(() => started.kill())
+      const connected = ({ paths }: AgentState): boolean => paths.relays.some((one) => one.connected)
+      await agent.untilStatus(connected, { withinMs: 30_000, what: 'the device at the relay' })
+      const { packets } = await relayState()
+      const what = 'a hello at the relay and seconds of readings behind it'
+      await until(async () => (await relayState()).packets >= packets + 10, { withinMs: 30_000, what })
+      return started
+    }
+    const programs = [await start(press), await start(copied)]
+    programs[1]!.signal('SIGSTOP')
+    const { accepted } = (await press.status<AgentState>()).spool
+    program.signal('SIGCONT')
+    // With each batch it says that it is ready.
+    await press.untilStatus<AgentState>(({ spool }) => spool.acked > accepted + 20, {
+      withinMs: 30_000,
+      what: 'newer readings of the first device at the gateway',
+    })
+    programs[1]!.signal('SIGCONT')
     await until(() => events.includes('FW_CLONE_SUSPECTED'), {
       withinMs: 60_000,
       what: 'the suspicion on an MQTT topic',
@@ -97,5 +123,6 @@ void t.test(
     )
     for (const one of programs) await one.stop()
     await program.stop()
+    await relayProgram.stop()
   },
 )
