@@ -271,7 +271,8 @@ void t.test('a peer that vanished is noticed soon while something is sent to it'
   await ends(t, b)
   const between = await wire(b.target)
   t.teardown(() => between.close())
-  const a = new End()
+  // Silence alone would be noticed after ten seconds.
+  const a = new End({ timing: { ...QUICK, idleMs: 10_000 } })
   await ends(t, a)
   a.links.dial(between.target)
   const { id } = await a.opened()
@@ -281,7 +282,7 @@ void t.test('a peer that vanished is noticed soon while something is sent to it'
   t.equal(await a.closed(id), 'FW_LAN_LINK_SILENT')
   clearInterval(sending)
   const took = performance.now() - started
-  t.ok(took < QUICK.answerMs + 400, `after ${took} ms`)
+  t.ok(took >= QUICK.answerMs - 20 && took < 5_000, `after ${took} ms`)
 })
 
 void t.test('a peer that vanished is noticed on an idle link, too', async (t) => {
