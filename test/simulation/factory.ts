@@ -98,7 +98,8 @@ export class Factory {
       (table) => {
         this.off.delete(node)
         if (node instanceof AgentNode) node.forget()
-        if (node === this.gateway) this.checkers.gatewayWentBack(false)
+        // A hello that it forgot is answered once more, under the first leaf of the session that it made and another nonce.
+        if (node === this.gateway) this.checkers.gatewayWentBack(table?.startsWith('hellos') ?? false)
         this.world.log(`damaged: ${table}`)
       },
       (error: unknown) => this.world.note(error),
