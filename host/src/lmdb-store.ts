@@ -95,6 +95,7 @@ export async function openStore(options: StoreOptions): Promise<SnapshotStore> {
   } catch (error) {
     if (error instanceof NewerState) throw error.cause
     if (error instanceof HostError) throw error
+    if (isCorruption(error) && !options.readOnly) markDamaged(options.dir)
     const text = `The store ${options.dir} cannot be opened: ${errorText(error)}`
     throw new HostError('FW_STORE_OPEN_FAILED', text, { cause: error })
   }
@@ -194,6 +195,7 @@ class LmdbStore implements SnapshotStore {
       this.#options.refuseNewer?.((table) => this.#look(root, table))
       return counters
     } catch (cause) {
+      if (isCorruption(cause)) throw cause
       throw new NewerState('newer', { cause })
     }
   }

@@ -48,6 +48,22 @@ async function tamper(dir: string, change: (db: (name: string) => any) => void):
 }
 
 void t.test(
+  'a page that the engine cannot read while it opens is no newer release: the next start goes on',
+  async (t) => {
+    const dir = join(folder(t), 'store')
+    const { reopen, reporter } = opener(t, dir)
+    await (await reopen()).close()
+    const refuseNewer = (): void => {
+      throw Object.assign(new Error('MDB_CORRUPTED'), { code: -30796 })
+    }
+    await t.rejects(reopen({ refuseNewer }), { name: 'HostError', code: 'FW_STORE_OPEN_FAILED' })
+    const store = await reopen()
+    t.strictSame(reporter.codes(), ['FW_STORE_SET_ASIDE'])
+    await store.close()
+  },
+)
+
+void t.test(
   'ten thousand records are there again after reopening, with the same count of bytes',
   async (t) => {
     const dir = join(folder(t), 'store')
