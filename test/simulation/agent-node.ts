@@ -273,17 +273,33 @@ export class AgentNode {
     for (const peer of peers) life.after(dice.between(0, 3_000), () => port.seek(peer))
   }
 
-  /** The spool as the core has it, with an eye on what it frees. */
+  /** The spool as the core has it, with an eye on what it says of its batches and on what it frees. */
   #watched(spool: Spool): BatchPort {
+    const { checkers } = this.#parts
+    const eyes: Partial<BatchPort> = {
+      ack: (streams, startsBefore) => {
+        checkers.acknowledged(this.name, this.#opening, spool, streams)
+        spool.ack(streams, startsBefore)
+      },
+      gaps: (limit) => {
+        const gaps = spool.gaps(limit)
+        checkers.givenUp(gaps)
+        return gaps
+      },
+      streams: (limit) => {
+        const states = spool.streams(limit)
+        for (const state of states) checkers.floorSaid(state)
+        return states
+      },
+      stream: (id) => {
+        const state = spool.stream(id)
+        if (state) checkers.floorSaid(state)
+        return state
+      },
+    }
     return new Proxy(spool, {
       get: (target, key) => {
-        if (key === 'ack') {
-          return (...given: Parameters<Spool['ack']>) => {
-            this.#parts.checkers.acknowledged(this.name, this.#opening, spool, given[0])
-            target.ack(...given)
-          }
-        }
-        const value: unknown = Reflect.get(target, key, target)
+        const value: unknown = Reflect.get(eyes, key) ?? Reflect.get(target, key, target)
         return typeof value === 'function' ? (value.bind(target) as unknown) : value
       },
     })

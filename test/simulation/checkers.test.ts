@@ -104,6 +104,19 @@ void t.test('an acknowledgement that was said before the flush is noticed', (t) 
   early.saidByGateway(packet(1))
   early.flushed(outbox(0, [reading]))
   t.throws(() => early.acknowledged('agent-0', packet(1), spoolWith(0), acks), /before it would survive/)
+  const declared = given()
+  declared.saidByGateway(packet(1))
+  declared.givenUp([
+    { kind: 'gap', cause: 'full', readings: 1, what: { stream: STREAM, ranges: [{ from: 0, to: 1 }] } },
+  ])
+  t.doesNotThrow(
+    () => declared.acknowledged('agent-0-copy', packet(1), spoolWith(0), acks),
+    'its original dropped and counted it',
+  )
+  const passed = given()
+  passed.saidByGateway(packet(1))
+  passed.floorSaid({ stream: STREAM, floor: 1 })
+  t.doesNotThrow(() => passed.acknowledged('agent-0-copy', packet(1), spoolWith(0), acks), 'or lost it')
   for (const unsaid of [packet(2), undefined])
     t.throws(() => given().acknowledged('agent-0', unsaid, spoolWith(), acks), /never said/)
   t.end()

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Write } from '@fieldwhisper/host'
-import { decodeBatch, hex, PACKET_HELLO, type Reading, type StreamAck } from '@fieldwhisper/protocol'
+import {
+  decodeBatch,
+  hex,
+  PACKET_HELLO,
+  type GapMessage,
+  type Reading,
+  type StreamAck,
+  type StreamState,
+} from '@fieldwhisper/protocol'
 import { decodeItem, OUTBOX_TABLE } from '../../gateway/src/bridge/outbox-entry.js'
 import type { Spool } from '../../agent/src/spool/index.js'
 import type { World } from './world.js'
@@ -39,6 +47,12 @@ export class Checkers {
   readonly #missing = new Map<string, Set<number>>()
   /** Of the batches that were on the gateway's disk, when they came there. */
   readonly #flushed = new Map<string, Flushed>()
+  /**
+   * What a device said will never come, and counted: gaps, and by stream the number that everything below is settled for it. A copy
+   * of the device may still hold such a batch, and is told that it is settled.
+   */
+  readonly #givenUp = new Set<string>()
+  readonly #floors = new Map<string, number>()
   /** Hashes of packets by what sealed them. */
   readonly #leaves = new Map<string, string>()
   readonly #published = new Map<string, number>()
@@ -141,6 +155,21 @@ export class Checkers {
     if (!this.#said.has(name)) this.#said.set(name, ++this.#moment)
   }
 
+  /** A device is about to tell its gateway that these batches never come. */
+  givenUp(gaps: readonly GapMessage[]): void {
+    for (const { what } of gaps) {
+      if (!('stream' in what)) continue
+      for (const { from, to } of what.ranges)
+        for (let number = from; number < to; number++) this.#givenUp.add(`${hex(what.stream)}/${number}`)
+    }
+  }
+
+  /** Nothing below the floor of a stream will come from this device. */
+  floorSaid({ stream, floor }: Pick<StreamState, 'stream' | 'floor'>): void {
+    const id = hex(stream)
+    this.#floors.set(id, Math.max(floor, this.#floors.get(id) ?? 0))
+  }
+
   /** A device opened this packet of the gateway and is about to free what it acknowledges. */
   acknowledged(
     device: string,
@@ -161,7 +190,7 @@ export class Checkers {
         for (let number = from; number < Math.min(to, state.end); number++) {
           if (!spool.isHeld({ stream, number })) continue
           const flushed = this.#flushed.get(`${id}/${number}`)
-          if (flushed && flushed.first <= said) continue
+          if ((flushed && flushed.first <= said) || this.#isGivenUp(id, number)) continue
           this.#world.broken(
             `batch ${id}/${number} of ${device} was acknowledged before it would survive a power cut`,
           )
@@ -199,6 +228,10 @@ export class Checkers {
       this.#world.broken(
         `${device}: ${missing} readings are not published, ${counters.held} held, ${counters.dropped} dropped`,
       )
+  }
+
+  #isGivenUp(stream: string, number: number): boolean {
+    return this.#givenUp.has(`${stream}/${number}`) || number < (this.#floors.get(stream) ?? 0)
   }
 
   #missingOf(device: string): Set<number> {
