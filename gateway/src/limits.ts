@@ -15,7 +15,7 @@ const OWN_OPTIONS = {
     default: 25,
     meaning: 'Share of one processor core for the public-key work of handshakes.',
     reason:
-      'Measured: 234 handshakes in the best of eight seconds and 169 in the median, at 100 percent 442 and 280, on two cores of an AMD EPYC with Node 20 beside other work (`npm run bench:handshakes`). Raised, many agents are back sooner, and a flood of handshakes takes more from the rest of the machine.',
+      'Measured: 80 handshakes in the best of eight seconds and 65 in the median, at 100 percent 404 and 359, on two cores of an AMD EPYC with Node 20 (`npm run bench:handshakes`). Raised, many agents are back sooner, and a flood of handshakes takes more from the rest of the machine.',
     source: 'DESIGN 4',
     test: 'test/unit/gateway/handshake-worker.test.ts',
   },

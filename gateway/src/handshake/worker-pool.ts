@@ -49,13 +49,15 @@ export class HandshakeWorker {
 
   #done({ result, tookMs }: WorkDone): void {
     this.#busy = false
+    const rest = restMs(tookMs, this.#share)
+    // Before the result is told: whoever opens the next hello for it waits too.
+    if (rest > 0) this.#rest = setTimeout(() => this.#rested(), rest)
     this.#onResult(result)
-    this.#rest = setTimeout(
-      () => {
-        this.#rest = undefined
-        this.#next()
-      },
-      restMs(tookMs, this.#share),
-    )
+    this.#next()
+  }
+
+  #rested(): void {
+    this.#rest = undefined
+    this.#next()
   }
 }

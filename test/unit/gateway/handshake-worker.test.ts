@@ -10,6 +10,9 @@ import { reported, settled } from './core-scenes.js'
  */
 
 const SOON = { withinMs: 20_000 }
+/** Percent: half a millisecond of work makes half a second of rest. */
+const SMALLEST_SHARE = 0.1
+const REST_MS = 250
 
 function worker(t: Test): {
   readonly worker: HandshakeWorker
@@ -72,6 +75,22 @@ void t.test('secrets that do not read fail that hello alone, with the reason', a
   t.equal(results[0]?.opened, undefined)
   t.ok(results[1]?.opened)
   t.same(errors, [])
+})
+
+void t.test('a hello that is opened for the result of another one waits for the rest too', async (t) => {
+  const [job] = await jobs(1)
+  const doneAt: number[] = []
+  const thread: HandshakeWorker = new HandshakeWorker(
+    SMALLEST_SHARE,
+    () => {
+      if (doneAt.push(performance.now()) === 1) thread.open(job!)
+    },
+    (error) => t.fail(String(error)),
+  )
+  t.teardown(() => thread.stop())
+  thread.open(job!)
+  await until(() => doneAt.length === 2, { ...SOON, what: 'two results' })
+  t.ok(doneAt[1]! - doneAt[0]! > REST_MS, `${doneAt[1]! - doneAt[0]!} ms after the first one`)
 })
 
 void t.test('a failure of the worker is reported and the hello dropped', async (t) => {
