@@ -3,6 +3,7 @@ import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
 import type { BackupMade } from './backup/make.js'
 import type { Restored } from './backup/restore.js'
+import type { UserLine } from './broker-command.js'
 import type { EventLine } from './event-list.js'
 import type { AgentLine, GatewayStatus } from './status.js'
 
@@ -44,6 +45,13 @@ export function relayTable(relays: readonly RelayInfo[]): string {
       fingerprint?.slice(0, 16) ?? '-',
     ]),
   )
+}
+
+export function brokerUserTable(users: readonly UserLine[]): string {
+  if (users.length === 0)
+    return 'Only the user fieldwhisper may log in. Add another: fieldwhisper-gateway broker user add NAME'
+  const rows = users.map(({ name, read, write }) => [name, read.join(' ') || '-', write.join(' ') || '-'])
+  return table(['USER', 'READ', 'WRITE'], rows)
 }
 
 export function statusText(status: GatewayStatus): string {
