@@ -264,6 +264,20 @@ void t.test(
         t.match(output.status(), { version: '3.1.1', connects: 1 }, address)
         t.same(reporter.codes(), ['FW_MQTT_VERSION_FALLBACK'])
       }
+
+      await t.test('and programs that are not ours come in by TLS', async (t) => {
+        const port = Number(broker.status().also![0]!.split(':').at(-1))
+        const hello = ['s_client', '-connect', `127.0.0.1:${port}`, '-status', '-servername', 'broker']
+        const greeting = await here.run('openssl', [...hello, '-CAfile', ours.cert], { input: '' })
+        t.match(greeting.stdout, /Verify return code: 0 \(ok\)/)
+        const login = { user: 'fieldwhisper', password }
+        const judge = await subscribe(here, { port, topic: 'fw/#', args: ['--cafile', ours.cert], ...login })
+        t.teardown(() => judge.program.kill())
+        await until(() => broker.connected, { withinMs: 20_000, what: 'the broker' })
+        await broker.publish({ topic: 'fw/s/a/x', payload: Buffer.from('21.5'), retain: false })
+        await judge.until((messages) => messages.length === 1, { withinMs: 10_000, what: 'the reading' })
+        t.match(judge.messages, [{ topic: 'fw/s/a/x', payload: '21.5' }])
+      })
     }
   },
 )

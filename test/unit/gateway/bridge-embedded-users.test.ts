@@ -353,6 +353,40 @@ void t.test(
   },
 )
 
+void t.test(
+  'a flood of wrong logins on every listener holds up no reading and no right one for long',
+  async (t) => {
+    const { url, also, broker, reporter } = await startBroker(t, doors)
+    const live = await loggedIn(t, url, 'fieldwhisper')
+    await live.client.subscribeAsync('fw/#', { qos: 1 })
+    const flood: Client[] = []
+    let on = true
+    const attack = (address: string): void => {
+      const one = login(t, address, 'reader', { password: 'wrong password' })
+      flood.push(one)
+      one.client.on('close', () => on && flood.length < 300 && attack(address))
+    }
+    for (const address of [url, ...also]) for (let index = 0; index < 20; index += 1) attack(address)
+    await eventually('the flood', () => flood.length > 120)
+    await Promise.all(Array.from({ length: 200 }, (_, index) => broker.publish(told(String(index)))))
+    await eventually('all readings', () => live.seen.length === 200)
+    on = false
+    let right = login(t, url, 'reader')
+    await eventually('the right one', () => {
+      if (right.closes > 0) right = login(t, url, 'reader')
+      return right.client.connected
+    })
+    t.equal(live.closes, 0)
+    t.ok(flood.every(({ client }) => !client.connected))
+    const reasons = reporter.events.map(({ code, fields }) => `${code} ${String(fields['reason'] ?? '')}`)
+    for (const reason of new Set(reasons))
+      t.match(
+        reason,
+        /^FW_BROKER_(FULL |CLIENT_REFUSED (wrong user or password|too many passwords to check))/,
+      )
+  },
+)
+
 void t.test('what is no TLS, no WebSocket and no MQTT gets nothing', async (t) => {
   const { also, reporter } = await startBroker(t, doors)
   const [tls, ws] = also.map((address) => Number(address.split(':').at(-1)))
