@@ -67,7 +67,9 @@ export function statusText(status: GatewayStatus): string {
     `packets   ${packets?.opened ?? 0} opened, ${packets?.duplicate ?? 0} second copies, ${packets?.failed ?? 0} that did not open`,
     `mqtt      ${mqtt ? `${mqtt.broker.address} ${mqtt.broker.connected ? 'connected' : `NOT connected ${mqtt.broker.lastError ?? ''}`}` : 'not started'}`,
     ...(mqtt
-      ? [`outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published`]
+      ? [
+          `outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published${mqtt.outbox.refused > 0 ? `, ${mqtt.outbox.refused} REFUSED by the broker and set aside` : ''}`,
+        ]
       : []),
     `clock     ${status.clock}`,
   ]
