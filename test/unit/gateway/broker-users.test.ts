@@ -1,5 +1,6 @@
 import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeJsonFile } from '@fieldwhisper/host'
 import t from 'tap'
 import { BrokerLogins } from '../../../gateway/src/bridge/broker-logins.js'
 import {
@@ -67,6 +68,10 @@ void t.test('a file of users that does not read is set aside, and nobody but the
     t.same(reporter.codes(), ['FW_FILE_SET_ASIDE'], what)
     t.match(readdirSync(folder), [/^broker-users.json.corrupt-/])
   }
+  const folder = temporaryFolder(t)
+  writeJsonFile(join(folder, 'broker-users.json'), { version: 2, users: [], groups: [] })
+  t.throws(() => loadBrokerUsers(folder, recorder()), { code: 'FW_FILE_NEWER' })
+  t.match(readdirSync(folder), ['broker-users.json'], 'the file of a newer release stays')
   t.end()
 })
 
