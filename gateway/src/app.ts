@@ -25,6 +25,7 @@ import type { RunningRelay } from '@fieldwhisper/relay'
 import { join } from 'node:path'
 import { Ballast } from './ballast.js'
 import { Bridge } from './bridge/bridge.js'
+import { BROKER_USERS_FILE } from './bridge/constants.js'
 import { BRIDGE_TABLES } from './bridge/outbox-entry.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
@@ -72,7 +73,7 @@ export async function openGatewayStore(
   reporter: ProgramReporter,
   onFatal: (error: Error) => void,
 ): Promise<SnapshotStore> {
-  refuseNewerFiles([IDENTITY_FILE, RELAYS_FILE].map((name) => join(stateDir, name)))
+  refuseNewerFiles([IDENTITY_FILE, RELAYS_FILE, BROKER_USERS_FILE].map((name) => join(stateDir, name)))
   return openStore({
     dir: join(stateDir, STORE_FOLDER),
     tables: GATEWAY_TABLES,
@@ -196,6 +197,11 @@ export class Gateway {
       clock: this.#clock,
       reporter: this.#options.reporter,
     })
+  }
+
+  /** Users of the embedded broker were added or removed by the operator. */
+  brokerUsersChanged(): void {
+    this.#bridge?.usersChanged()
   }
 
   /** Relays were added or removed by the operator: connect to them, and tell the agents. */

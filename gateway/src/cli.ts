@@ -15,6 +15,7 @@ import {
 import { resolve } from 'node:path'
 import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
 import { backup, restore } from './backup/command.js'
+import { BROKER_OPTIONS, brokerUsers, readBrokerCommand } from './broker-command.js'
 import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
 import { Meta } from './core/meta.js'
 import { MAX_EVENTS } from './event-list.js'
@@ -173,6 +174,13 @@ const program: CliProgram = {
       positionals: ['FILE'],
       options: { state, config, 'passphrase-file': passphraseFile },
       run: restoreFrom,
+    },
+    broker: {
+      summary: 'who may log in at the broker inside the gateway, and what for; in force at once',
+      example: "fieldwhisper-gateway broker user add dashboard --read 'fieldwhisper/#'",
+      positionals: ['user', 'add|list|remove', '[NAME]'],
+      options: { state, config, json, ...BROKER_OPTIONS },
+      run: broker,
     },
     status: {
       summary: 'shows how the running gateway is; exit code 0 when it is healthy',
@@ -335,6 +343,12 @@ async function run(input: CliInput): Promise<number> {
   }
   if (failed.signal.aborted) throw failed.signal.reason
   return 0
+}
+
+async function broker(input: CliInput): Promise<void> {
+  const place = placeOf(input)
+  const asked = readBrokerCommand(input)
+  print(await brokerUsers(place, asked, input.options['json'] === true))
 }
 
 async function status(input: CliInput): Promise<number> {

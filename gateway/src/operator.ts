@@ -21,6 +21,7 @@ import {
   toldRelays,
   type Gateway,
 } from './app.js'
+import { changeBrokerUsers, type UsersChange } from './broker-command.js'
 import { writeBackup } from './backup/make.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
@@ -141,6 +142,10 @@ export function controlHandlers(
       const store = gateway()?.store
       if (!store) throw starting()
       return writeBackup(place.stateDir, store, args)
+    },
+    'broker-users': (args) => {
+      const changed = (): void => gateway()?.brokerUsersChanged()
+      return changeBrokerUsers(place, args as UsersChange, changed)
     },
     enroll: (args) => running().enroll(args as OperatorCommands['enroll']),
     agents: () => running().agents({}),

@@ -3,6 +3,7 @@ import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
 import type { BackupMade } from './backup/make.js'
 import type { Restored } from './backup/restore.js'
+import type { UserLine } from './broker-command.js'
 import type { EventLine } from './event-list.js'
 import type { AgentLine, GatewayStatus } from './status.js'
 
@@ -46,6 +47,13 @@ export function relayTable(relays: readonly RelayInfo[]): string {
   )
 }
 
+export function brokerUserTable(users: readonly UserLine[]): string {
+  if (users.length === 0)
+    return 'Only the user fieldwhisper may log in. Add another: fieldwhisper-gateway broker user add NAME'
+  const rows = users.map(({ name, read, write }) => [name, read.join(' ') || '-', write.join(' ') || '-'])
+  return table(['USER', 'READ', 'WRITE'], rows)
+}
+
 export function statusText(status: GatewayStatus): string {
   const { agents, packets, mqtt, lan } = status
   const lines = [
@@ -59,7 +67,9 @@ export function statusText(status: GatewayStatus): string {
     `packets   ${packets?.opened ?? 0} opened, ${packets?.duplicate ?? 0} second copies, ${packets?.failed ?? 0} that did not open`,
     `mqtt      ${mqtt ? `${mqtt.broker.address} ${mqtt.broker.connected ? 'connected' : `NOT connected ${mqtt.broker.lastError ?? ''}`}` : 'not started'}`,
     ...(mqtt
-      ? [`outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published`]
+      ? [
+          `outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published${mqtt.outbox.refused > 0 ? `, ${mqtt.outbox.refused} REFUSED by the broker and set aside` : ''}`,
+        ]
       : []),
     `clock     ${status.clock}`,
   ]

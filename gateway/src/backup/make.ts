@@ -5,6 +5,7 @@ import { open, readdir, readFile, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
+import { BROKER_USERS_FILE } from '../bridge/constants.js'
 import { BRIDGE_TABLES } from '../bridge/outbox-entry.js'
 import { TABLE } from '../core/tables.js'
 import { GatewayError } from '../errors.js'
@@ -28,6 +29,7 @@ export const BACKUP_FILES: readonly string[] = [
   IDENTITY_FILE,
   'relays.json',
   'mqtt-password',
+  BROKER_USERS_FILE,
   'relay/access-token',
 ]
 export const CONFIG_FILE = 'gateway.yaml'

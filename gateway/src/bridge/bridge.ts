@@ -1,8 +1,10 @@
 import type { Clock, Reporter, Store, Write } from '@fieldwhisper/host'
 import { embeddedPassword, passwordFile, readPasswordFile } from './broker-password.js'
 import { EMBEDDED_USER, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
-import { EmbeddedBroker } from './embedded-broker.js'
-import { MqttOutput } from './mqtt-output.js'
+import { loadBrokerUsers } from './broker-users.js'
+import { EmbeddedBroker, type TlsListener, type WebSocketListener } from './embedded-broker.js'
+import { MqttOutput, type MqttTls, type MqttVersion } from './mqtt-output.js'
+import { GatewayError } from '../errors.js'
 import { Outbox, type OutboxStatus } from './outbox.js'
 import type { DecodeBatch } from './outbox-source.js'
 import type { Output, OutputStatus } from './output.js'
@@ -16,15 +18,25 @@ export type MqttSettings = EmbeddedSettings | ExternalSettings
 export interface EmbeddedSettings {
   /** Template of the readings' topics. */
   readonly topic: string
-  readonly embedded: { readonly host: string; readonly port?: number }
+  readonly embedded: {
+    readonly host: string
+    readonly port?: number
+    readonly tls?: TlsListener
+    readonly websocket?: WebSocketListener
+  }
 }
 
 export interface ExternalSettings {
   readonly topic: string
   readonly url: string
+  readonly version?: MqttVersion
   readonly user?: string
+  /** One of these at most. */
   readonly password?: string
   readonly passwordFile?: string
+  /** Name of a variable of the environment. */
+  readonly passwordEnv?: string
+  readonly tls?: MqttTls
 }
 
 export interface BridgeOptions {
@@ -68,7 +80,8 @@ export class Bridge {
 
   /**
    * Resolves once everything is under way, connected or not.
-   * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID` or `FW_TOPIC_NAME_INVALID`, HostError `FW_FILE_FAILED` (password file).
+   * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID`, `FW_TOPIC_NAME_INVALID` or `FW_MQTT_PASSWORD_MISSING`, HostError
+   * `FW_FILE_FAILED` (file of the password or of the users) or `FW_FILE_NEWER` (users).
    */
   async start(): Promise<void> {
     const { site, mqtt, store, clock, runningMs, decode } = this.#options
@@ -139,6 +152,13 @@ export class Bridge {
     if (topics) this.#note(message(topics.agent(agent), { state, time: this.#now() }, true))
   }
 
+  /** The users of the embedded broker on disk are others now: in force at once. */
+  usersChanged(): void {
+    const output = this.#parts?.output
+    const { stateDir, reporter } = this.#options
+    if (output instanceof EmbeddedBroker) output.setUsers(loadBrokerUsers(stateDir, reporter))
+  }
+
   /** Removes the current values of an agent (id in hex) that was revoked. */
   forgetAgent(agent: string): void {
     this.#parts?.outbox.forgetAgent(agent)
@@ -165,10 +185,11 @@ export class Bridge {
     const { mqtt, store, stateDir, clientId, clock } = this.#options
     if ('embedded' in mqtt) {
       const password = embeddedPassword(stateDir, reporter)
-      return new EmbeddedBroker({ ...mqtt.embedded, password, root: topics.root, store, reporter })
+      const users = loadBrokerUsers(stateDir, reporter)
+      return new EmbeddedBroker({ ...mqtt.embedded, password, users, root: topics.root, store, reporter })
     }
-    const { url, user, passwordFile: file } = mqtt
-    const password = file === undefined ? mqtt.password : readPasswordFile(file)
+    const { url, version, user, tls } = mqtt
+    const password = passwordOf(mqtt)
     const will = message(topics.gateway, { state: 'offline' }, true)
     return new MqttOutput({
       url,
@@ -176,8 +197,10 @@ export class Bridge {
       will,
       reporter,
       monoMs: () => clock.monoMs(),
+      ...(version !== undefined && { version }),
       ...(user !== undefined && { user }),
       ...(password !== undefined && { password }),
+      ...(tls && { tls }),
     })
   }
 
@@ -202,6 +225,15 @@ export class Bridge {
   #now(): string {
     return rfc3339(this.#options.clock.wallMs()) ?? new Date(0).toISOString()
   }
+}
+
+function passwordOf({ password, passwordFile, passwordEnv }: ExternalSettings): string | undefined {
+  if (passwordFile !== undefined) return readPasswordFile(passwordFile)
+  if (passwordEnv === undefined) return password
+  const found = process.env[passwordEnv]
+  if (found !== undefined && found !== '') return found
+  const text = `The password of the MQTT broker is not there: the variable ${passwordEnv} (mqtt.password_env) is not set.`
+  throw new GatewayError('FW_MQTT_PASSWORD_MISSING', text)
 }
 
 function nothing(): void {}

@@ -56,13 +56,16 @@ export class PacketMeter {
  * a subscriber that pauses for a moment does not hold up all others.
  */
 export class BrokerSocket extends Duplex {
-  readonly #socket: Socket
+  /** The TCP connection, below TLS and WebSocket where there are any. */
+  readonly below: Socket
+  readonly #socket: Duplex
   readonly #meter: PacketMeter
   #gathering = false
 
-  constructor(socket: Socket, maxPacketBytes: number) {
+  constructor(socket: Duplex, below: Socket, maxPacketBytes: number) {
     super({ writableHighWaterMark: CLIENT_WRITE_BUFFER_BYTES })
     this.#socket = socket
+    this.below = below
     this.#meter = new PacketMeter(maxPacketBytes)
     socket.on('data', (chunk: Buffer) => {
       if (!this.#meter.take(chunk))
@@ -125,6 +128,8 @@ export class BrokerSocket extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#release()
     this.#socket.destroy()
+    // What was written last is on its way through TLS or WebSocket; neither is to hold the connection beyond that.
+    if (this.below !== this.#socket) setImmediate(() => this.below.destroy())
     done(error)
   }
 }

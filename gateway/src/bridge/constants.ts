@@ -7,9 +7,47 @@ export const GATEWAY_LEVEL = '$gateway'
 export const EVENTS_LEVEL = '$events'
 export const AGENTS_LEVEL = '$agents'
 export const STATUS_LEVEL = 'status'
-/** MQTT 3.1.1, section 3.2.2.3: return codes of CONNACK. */
-export const CONNACK_BAD_CREDENTIALS = 4
-export const CONNACK_NOT_AUTHORIZED = 5
+/** Reason codes of MQTT 5.0, section 2.4, and (`connack...`) the return codes of CONNACK in 3.1.1, section 3.2.2.3. */
+export const REASON = {
+  connackVersion: 1,
+  connackIdentifier: 2,
+  connackUnavailable: 3,
+  connackCredentials: 4,
+  connackNotAuthorised: 5,
+  unspecified: 128,
+  malformed: 129,
+  protocolError: 130,
+  implementation: 131,
+  versionUnsupported: 132,
+  clientIdInvalid: 133,
+  credentials: 134,
+  notAuthorised: 135,
+  unavailable: 136,
+  busy: 137,
+  banned: 138,
+  shuttingDown: 139,
+  authenticationMethod: 140,
+  keepAliveTimeout: 141,
+  takenOver: 142,
+  topicFilterInvalid: 143,
+  topicNameInvalid: 144,
+  receiveMaximum: 147,
+  packetTooLarge: 149,
+  rateTooHigh: 150,
+  quotaExceeded: 151,
+  administrative: 152,
+  payloadInvalid: 153,
+  retainUnsupported: 154,
+  qosUnsupported: 155,
+  useAnother: 156,
+  moved: 157,
+  connectionRate: 159,
+  maximumConnectTime: 160,
+} as const
+/** A user may send a gateway commands, if the rules of that user say so; nothing else under the root. */
+export const COMMAND_LEVEL = 'command'
+/** File in the state folder with the users of the embedded broker. */
+export const BROKER_USERS_FILE = 'broker-users.json'
 /** Version of every record that the bridge stores. */
 export const BRIDGE_RECORD_VERSION = 1
 
@@ -79,6 +117,8 @@ export const CONNECTION_PROVEN_MS = 10_000
 /** From the dial to CONNACK. */
 export const CONNECT_TIMEOUT_MS = 10_000
 export const KEEPALIVE_SECONDS = 30
+/** The largest message that an external broker may send here. A command has at most 2 KiB of arguments. */
+export const MAX_RECEIVED_BYTES = 256 * 1024
 /** The same trouble is told at most this often. */
 export const REPORT_INTERVAL_MS = 60_000
 /** Time for the last acknowledgements and the farewell when the gateway stops. */
@@ -127,3 +167,24 @@ export const MAX_FOREIGN_RETAINED_BYTES = 8 * 1024 * 1024
 export const READERS_SAVE_MS = 1_000
 /** After a restart readings wait so long for the subscribers that were there before it. Node-RED redials every 15 s. */
 export const READERS_RETURN_MS = 16_000
+
+/** Further listeners of the embedded broker, where they are asked for. */
+export const EMBEDDED_TLS_PORT = 8883
+export const EMBEDDED_WEBSOCKET_PORT = 9001
+/** Head of the request for a WebSocket. */
+export const MAX_UPGRADE_BYTES = 8 * 1024
+/** Parts of one WebSocket message: each costs memory. */
+export const MAX_FRAGMENTS = 256
+/** Users of the embedded broker beside the gateway's own. */
+export const MAX_BROKER_USERS = 100
+export const MAX_USER_NAME_BYTES = 64
+/** Filters of one user, for reading and for writing each. */
+export const MAX_USER_FILTERS = 32
+export const MAX_FILTER_BYTES = 512
+/**
+ * Cost of scrypt (RFC 7914): 16 MiB and about 50 ms for each try, one at a time. Raised: logging in takes longer on a Pi,
+ * and a stolen file of users withstands longer.
+ */
+export const SCRYPT = { N: 2 ** 14, r: 8, p: 1, saltBytes: 16, hashBytes: 32 } as const
+/** Passwords longer than this are not looked at. */
+export const MAX_GIVEN_PASSWORD_BYTES = 1_024

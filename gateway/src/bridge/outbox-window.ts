@@ -10,7 +10,10 @@ export interface Flight {
   /** With it the item is sent. */
   readonly last: boolean
   readonly bytes: number
+  /** There is an answer: nothing more is to be done for it. */
   acked: boolean
+  /** The answer was that the broker refuses it for good. */
+  refused?: boolean
 }
 
 /** The messages that wait for their PUBACKs, oldest first. */

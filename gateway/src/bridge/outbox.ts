@@ -10,7 +10,7 @@ import {
   WINDOW_BYTES,
   WINDOW_MESSAGES,
 } from './constants.js'
-import { OUTBOX_TABLE, sequenceOf } from './outbox-entry.js'
+import { OUTBOX_TABLE, sequenceKey, sequenceOf } from './outbox-entry.js'
 import { OutboxMarks } from './outbox-marks.js'
 import { newestSequence } from './outbox-position.js'
 import { OutboxReader } from './outbox-reader.js'
@@ -19,7 +19,7 @@ import type { DecodeBatch, Source } from './outbox-source.js'
 import { OutboxSpace } from './outbox-space.js'
 import { PublishWindow } from './outbox-window.js'
 import type { Flight } from './outbox-window.js'
-import type { Output } from './output.js'
+import { isRefusal, type Output } from './output.js'
 import { RetainedValues } from './retained.js'
 import { removal } from './topics.js'
 import type { Message, Topics } from './topics.js'
@@ -53,6 +53,9 @@ export interface OutboxStatus {
   readonly full: boolean
   /** Since the program began. */
   readonly published: number
+  /** Messages that the broker refused for good; their entries are set aside. */
+  readonly refused: number
+  /** Entries that were set aside. */
   readonly rejected: number
   /** Messages that had to be published again because their acknowledgement did not come. */
   readonly repeated: number
@@ -64,7 +67,8 @@ export interface OutboxStatus {
  *   1. `committed` (or a new connection) wakes it; entries are read from the store in pages.
  *   2. An entry becomes messages; one that cannot is set aside and does not hold up the others.
  *   3. At most a window of messages waits for PUBACKs. These count in order, from the oldest.
- *   4. With the last message of an entry the entry is sent: `OutboxMarks` records it.
+ *   4. With the last message of an entry the entry is sent: `OutboxMarks` records it. A message that the broker refuses for
+ *      good holds up nothing: its entry is set aside with the reason and counts as sent.
  *   5. A connection that breaks, or 20 s without any PUBACK, puts the reader back to the oldest unacknowledged message.
  *
  * What is in memory is the window and a page, whatever waits on disk.
@@ -92,7 +96,9 @@ export class Outbox {
   #failures = 0
   #onIdle: (() => void) | undefined
   #counting: Promise<void> = Promise.resolve()
-  readonly #totals = { published: 0, rejected: 0, repeated: 0 }
+  readonly #totals = { published: 0, refused: 0, rejected: 0, repeated: 0 }
+  /** Messages of the entry that is being finished that the broker refused. */
+  #refusedOfEntry = 0
 
   constructor(options: OutboxOptions) {
     const { store, reporter, monoMs, runningMs, maxBytes, keepSentMs, markIntervalMs } = options
@@ -237,16 +243,16 @@ export class Outbox {
     }
   }
 
-  #reject(entry: Entry, cause: unknown): void {
+  #reject({ key, value }: Pick<Entry, 'key' | 'value'>, cause: unknown): void {
     const code = codeOf(cause)
-    const sequence = sequenceOf(entry.key)
-    if (!this.#marks.reject(sequence, code, entry.value)) return
+    const sequence = sequenceOf(key)
+    if (!this.#marks.reject(sequence, code, value)) return
     this.#totals.rejected += 1
     this.#options.reporter.event(
       'error',
       'FW_OUTBOX_REJECTED',
       'An entry of the outbox cannot be published. It is set aside in the state folder; everything else goes on.',
-      { sequence, reason: code, bytes: entry.value.length },
+      { sequence, reason: code, bytes: value.length },
     )
   }
 
@@ -273,8 +279,10 @@ export class Outbox {
       () => {
         if (round === this.#round) this.#acknowledged(flight)
       },
-      () => {
-        if (round === this.#round) this.#refused()
+      (error: unknown) => {
+        if (round !== this.#round) return
+        if (isRefusal(error)) this.#refusedForGood(flight, error)
+        else this.#refused()
       },
     )
   }
@@ -287,10 +295,34 @@ export class Outbox {
     this.#pump()
   }
 
+  /** The same would be refused again: its entry is set aside, and what comes behind it goes on. */
+  #refusedForGood(flight: Flight, error: Error): void {
+    if (flight.source) {
+      const key = sequenceKey(flight.source.sequence)
+      const value = this.#valueOf(key)
+      if (value) this.#reject({ key, value }, error)
+    }
+    flight.refused = true
+    this.#acknowledged(flight)
+  }
+
+  #valueOf(key: Uint8Array): Uint8Array | undefined {
+    try {
+      return this.#options.store.get(OUTBOX_TABLE, key)
+    } catch (cause) {
+      const text = `The outbox cannot be read: ${errorText(cause)}`
+      this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+      return undefined
+    }
+  }
+
   #advance(): void {
-    for (const { source, last } of this.#flying.advance()) {
+    for (const { source, last, refused = false } of this.#flying.advance()) {
+      if (refused) this.#totals.refused += 1
+      if (refused && source) this.#refusedOfEntry += 1
       if (!source || !last) continue
-      this.#totals.published += source.count
+      this.#totals.published += Math.max(0, source.count - this.#refusedOfEntry)
+      this.#refusedOfEntry = 0
       this.space.moved(source.sequence, source.bytes)
       this.#marks.sent(source.sequence)
     }

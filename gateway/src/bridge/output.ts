@@ -1,4 +1,5 @@
-import type { Message } from './topics.js'
+import { GatewayError } from '../errors.js'
+import type { Message, MessageProperties } from './topics.js'
 
 /** What an output tells the one who publishes through it. */
 export interface OutputEvents {
@@ -7,6 +8,17 @@ export interface OutputEvents {
   /** No more; every publish that was not acknowledged has been or will be rejected. */
   down(): void
 }
+
+/**
+ * Hears one message. `retain`: it was or is retained at the broker; MQTT 3.1.1 says so only of what lay there before the
+ * subscription. Must not throw.
+ */
+export type MessageHandler = (
+  topic: string,
+  payload: Uint8Array,
+  retain: boolean,
+  properties: MessageProperties,
+) => void
 
 export interface OutputStatus {
   readonly kind: 'embedded' | 'external'
@@ -27,16 +39,30 @@ export interface Output {
   /** Publishes `farewell` if connected, then ends everything it started. */
   stop(farewell: Message): Promise<void>
   /**
-   * Resolves when the broker has acknowledged the message (QoS 1), rejects when that can no longer be known. Messages reach
-   * the broker in the order of the calls.
+   * Resolves when the broker has acknowledged the message (QoS 1), rejects when that can no longer be known, or with an error
+   * for which `isRefusal` holds. Messages reach the broker in the order of the calls.
    */
   publish(message: Message): Promise<void>
+  /** Hears what comes under a topic filter (QoS 1), on this and every later connection. What the gateway publishes itself too. */
+  subscribe(filter: string, handler: MessageHandler): void
   /** The broker stopped answering: drop the connection and make another. */
   reconnect(): void
   /** Where the broker lives in this process: sets what new subscribers find without telling those that are there. */
   restore?(message: Message): Promise<void>
   status(): OutputStatus
 }
+
+/** The broker refuses this message for good: the same again would be refused again, and others may be taken. */
+export function isRefusal(error: unknown): error is GatewayError {
+  return error instanceof GatewayError && REFUSALS.has(error.code)
+}
+
+const REFUSALS: ReadonlySet<string> = new Set([
+  'FW_MQTT_TOPIC_FORBIDDEN',
+  'FW_MQTT_TOPIC_INVALID',
+  'FW_MQTT_PAYLOAD_INVALID',
+  'FW_MQTT_PACKET_TOO_LARGE',
+])
 
 /** Waits for the promise, at most `ms`; never rejects. True if it was fulfilled in time. */
 export async function settleWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {

@@ -41,6 +41,21 @@ export interface Message {
   readonly topic: string
   readonly payload: Uint8Array
   readonly retain: boolean
+  /** Carried by MQTT 5 only; a subscriber must not need them. */
+  readonly properties?: MessageProperties
+}
+
+/** What MQTT 5 carries beside a payload (MQTT 5.0, section 3.3.2.3). 3.1.1 and the embedded broker leave it out. */
+export interface MessageProperties {
+  /** User properties: names and values. */
+  readonly user?: Readonly<Record<string, string>>
+  /** Such as `application/senml+json`. */
+  readonly contentType?: string
+  /** After so many seconds the broker gives it to nobody. */
+  readonly expirySeconds?: number
+  /** Where the answer is expected, and what it must carry. */
+  readonly responseTopic?: string
+  readonly correlation?: Uint8Array
 }
 
 export interface Topics {

@@ -1,5 +1,6 @@
 import { loadConfig, parseConfig } from '@fieldwhisper/host'
 import { dirname, resolve } from 'node:path'
+import type { MqttSettings } from '../bridge/bridge.js'
 import { gatewayConfigSchema, type GatewayConfig } from './schema.js'
 
 /**
@@ -13,10 +14,28 @@ export function loadGatewayConfig(path?: string): GatewayConfig {
   return {
     ...rest,
     ...(state !== undefined && { state: at(state) }),
-    mqtt:
-      'passwordFile' in mqtt && mqtt.passwordFile !== undefined
-        ? { ...mqtt, passwordFile: at(mqtt.passwordFile) }
-        : mqtt,
+    mqtt: mqttAt(mqtt, at),
     relay: relay.tls ? { ...relay, tls: { cert: at(relay.tls.cert), key: at(relay.tls.key) } } : relay,
+  }
+}
+
+function mqttAt(mqtt: MqttSettings, at: (file: string) => string): MqttSettings {
+  if ('embedded' in mqtt) {
+    const { tls } = mqtt.embedded
+    if (!tls) return mqtt
+    return { ...mqtt, embedded: { ...mqtt.embedded, tls: { ...tls, cert: at(tls.cert), key: at(tls.key) } } }
+  }
+  const { passwordFile, tls } = mqtt
+  return {
+    ...mqtt,
+    ...(passwordFile !== undefined && { passwordFile: at(passwordFile) }),
+    ...(tls && {
+      tls: {
+        ...tls,
+        ...(tls.ca !== undefined && { ca: at(tls.ca) }),
+        ...(tls.cert !== undefined && { cert: at(tls.cert) }),
+        ...(tls.key !== undefined && { key: at(tls.key) }),
+      },
+    }),
   }
 }

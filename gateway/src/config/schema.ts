@@ -1,98 +1,15 @@
 import { z } from 'zod'
-import { about, configSchemaJson, errorText, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
+import { about, configSchemaJson, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { relayConfigSchema } from '@fieldwhisper/relay'
-import type { MqttSettings } from '../bridge/bridge.js'
-import { DEFAULT_TOPIC_TEMPLATE } from '../bridge/constants.js'
-import { parseTemplate } from '../bridge/topics.js'
 import { GATEWAY_OPTIONS, OUTBOX_OPTIONS } from '../limits.js'
-
-/** Keys of `mqtt:` that only make sense with a broker of one's own. */
-const LOGIN_KEYS = ['user', 'password', 'password_file'] as const
-
-const brokerUrl = z
-  .string()
-  .max(300)
-  .refine((text) => /^mqtt:\/\/[^\s/@?#]+\/?$/.test(text) && URL.canParse(text), {
-    error: 'expected mqtt://host:port, without user, password or path: these have keys of their own',
-  })
+import { mqttSchema } from './mqtt-schema.js'
 
 const relayUrl = z
   .string()
   .max(256)
   .refine((text) => /^wss?:\/\/[^\s/@?#]+\/?$/.test(text) && URL.canParse(text), {
     error: 'expected ws://host:port or wss://host:port without path, user or password',
-  })
-
-const topicTemplate = z.string().superRefine((text, context) => {
-  try {
-    parseTemplate(text)
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: errorText(error) })
-  }
-})
-
-const mqttSchema = z
-  .strictObject({
-    topic: about(
-      topicTemplate.default(DEFAULT_TOPIC_TEMPLATE),
-      'Topics of readings: levels between slashes, {site}, {agent} and {name} each alone in one. The first is fixed text.',
-    ),
-    embedded: about(
-      z
-        .strictObject({
-          host: about(
-            plainText(1, 253).default('127.0.0.1'),
-            'Address to listen on. Anything but loopback shows readings and password to that network.',
-          ),
-          port: about(
-            z.int().min(1).max(65_535).optional(),
-            'TCP port. Absent: 1883, or the next free one up to 1893 if that is taken.',
-          ),
-        })
-        .optional(),
-      'The broker inside the gateway: user fieldwhisper, a password made at the first start (file mqtt-password in the state folder). In force unless `url` is given.',
-    ),
-    url: about(brokerUrl.optional(), 'A broker of your own in place of the embedded one: mqtt://host:port.'),
-    user: about(plainText(1, 256).optional(), 'User at that broker.'),
-    password: about(
-      z.string().min(1).max(1_024).optional(),
-      'Its password. A secret: chmod 600 this file, or use `password_file`.',
-    ),
-    password_file: about(
-      plainText(1, 4_096).optional(),
-      'File whose first line is the password, relative to this file.',
-    ),
-  })
-  .superRefine((mqtt, context) => {
-    const refuse = (key: keyof typeof mqtt, message: string): void =>
-      context.addIssue({ code: 'custom', path: [key], message })
-    if (mqtt.url === undefined) {
-      for (const key of LOGIN_KEYS) {
-        if (mqtt[key] !== undefined) refuse(key, 'belongs to a broker of your own: `url` is missing')
-      }
-    } else {
-      if (mqtt.embedded) refuse('embedded', 'either `url` or `embedded`, not both')
-      if (mqtt.password !== undefined && mqtt.password_file !== undefined) {
-        refuse('password_file', 'either `password` or `password_file`, not both')
-      }
-      if (mqtt.user === undefined && (mqtt.password ?? mqtt.password_file) !== undefined) {
-        refuse('user', 'is missing: MQTT 3.1.1 takes no password without a user')
-      }
-    }
-  })
-  .transform(({ topic, embedded, url, user, password, password_file: passwordFile }): MqttSettings => {
-    if (url === undefined) {
-      const { host = '127.0.0.1', port } = embedded ?? {}
-      return { topic, embedded: { host, ...(port !== undefined && { port }) } }
-    }
-    return {
-      topic,
-      url,
-      ...(user !== undefined && { user }),
-      ...(password !== undefined && { password }),
-      ...(passwordFile !== undefined && { passwordFile }),
-    }
   })
 
 /** The configuration of a gateway; every key may be left out. */

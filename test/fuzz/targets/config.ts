@@ -22,7 +22,7 @@ spool: {max_bytes: 2MiB, on_full: block}
 log: {level: debug}
 `,
   gateway: `site: works
-mqtt: {url: "mqtt://b:1883", user: u, password_file: p, topic: "f/{agent}/{name}"}
+mqtt: {url: "mqtts://b:8883", version: 5, user: u, password_file: p, tls: {ca: c}, topic: "f/{agent}/{name}"}
 relay: {enabled: true, urls: ["ws://10.0.0.1:24780"]}
 outbox: {max_bytes: 3MiB, keep_sent: 1h}
 `,

@@ -9,6 +9,7 @@ import { Agent } from '../../../agent/src/app.js'
 import { loadAgentConfig } from '../../../agent/src/config/load.js'
 import { SPOOL_TABLES, TABLE } from '../../../agent/src/spool/records.js'
 import { Gateway, GATEWAY_TABLES } from '../../../gateway/src/app.js'
+import { saveBrokerUsers } from '../../../gateway/src/bridge/broker-users.js'
 import { decodeItem, OUTBOX_TABLE } from '../../../gateway/src/bridge/outbox-entry.js'
 import { loadGatewayConfig } from '../../../gateway/src/config/index.js'
 import { loadIdentity } from '../../../gateway/src/identity-file.js'
@@ -168,6 +169,13 @@ const FOR_PASSING = /^(emptied|all random|a folder|deleted)$/
 /** What is left of a secret may be one too: no program can tell. */
 const SECRET = /^(access-token|mqtt-password)$/
 
+const BROKER_USER = {
+  name: 'dashboard',
+  hash: `scrypt-14-8-1.${'A'.repeat(22)}.${'A'.repeat(43)}`,
+  read: ['fieldwhisper/#'],
+  write: [],
+}
+
 for (const kept of [agent, gateway, relay]) {
   void t.test(`any file of the ${kept.name}'s state, damaged in any way`, { timeout: 180_000 }, async (t) => {
     const folder = memoryFolder(t)
@@ -176,6 +184,8 @@ for (const kept of [agent, gateway, relay]) {
       readFileSync(new URL(`../../upgrades/0.1.0/${kept.name}.json`, import.meta.url), 'utf8'),
     ) as StateDump
     await loadState(base, dump)
+    // Of an option that the kept state does not use.
+    if (kept === gateway) saveBrokerUsers(base, [BROKER_USER])
     const quiet = createReporter({ write: () => undefined })
     await (await kept.start(base, quiet)).stop()
     // As it is after its first look at a full disk; test/unit/gateway/ballast.test.ts has the rest.

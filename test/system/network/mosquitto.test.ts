@@ -1,7 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { openStore, type Clock, type Store } from '@fieldwhisper/host'
@@ -9,6 +7,7 @@ import { Bridge, type BridgeOptions } from '../../../gateway/src/bridge/bridge.j
 import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { lastOutboxSequence } from '../../../gateway/src/bridge/outbox-position.js'
 import { temporaryFolder } from '../../support/folder.js'
+import { freePort } from '../../support/ports.js'
 import { until, within } from '../../support/until.js'
 import {
   batchOf,
@@ -19,6 +18,7 @@ import {
   recorder,
   WALL_MS,
 } from '../../unit/gateway/bridge-support.js'
+import { cable, quiet } from '../support/cable.js'
 import { startMosquitto, subscribe, type Received } from '../support/mosquitto.js'
 import { here, type Program } from '../support/process.js'
 
@@ -29,47 +29,6 @@ const missing = (
 const skip = missing.length > 0 && `needs ${missing.join(', ')}: apt-get install mosquitto mosquitto-clients`
 
 type Test = Parameters<Parameters<typeof t.test>[0]>[0]
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
-
-/** A cable between bridge and broker that the test can pull: so the judge is back before the readings are. */
-async function cable(t: Test, to: number): Promise<{ port: number; plug(): void; pull(): void }> {
-  const sockets = new Set<Socket>()
-  let plugged = true
-  const server = createServer((near) => {
-    const far = connect(to, '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one)
-      one.on('error', () => other.destroy())
-      one.on('close', () => {
-        sockets.delete(one)
-        other.destroy()
-      })
-    }
-    if (!plugged) return void near.destroy()
-    near.pipe(far)
-    far.pipe(near)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const pull = (): void => {
-    plugged = false
-    for (const socket of sockets) socket.destroy()
-  }
-  t.teardown(() => {
-    pull()
-    server.close()
-  })
-  return { port: (server.address() as AddressInfo).port, plug: () => void (plugged = true), pull }
-}
 
 async function startBridge(t: Test, mqtt: BridgeOptions['mqtt'], folder: string) {
   const reporter = recorder()
@@ -139,18 +98,6 @@ const distinct = (messages: readonly Received[]): Map<string, Received> => {
     if (!seen.has(key)) seen.set(key, one)
   }
   return seen
-}
-
-/** Waits until nothing has come for half a second. */
-async function quiet(messages: readonly Received[]): Promise<void> {
-  let [count, since] = [-1, 0]
-  await until(
-    () => {
-      if (messages.length !== count) [count, since] = [messages.length, monoMs()]
-      return monoMs() - since >= 500
-    },
-    { withinMs: 10_000, what: 'the judge to have all that mosquitto had' },
-  )
 }
 
 void t.test(

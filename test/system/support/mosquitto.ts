@@ -18,6 +18,8 @@ export interface BrokerOptions {
   /** With a user only that user may connect, without one anybody may. */
   readonly user?: string
   readonly password?: string
+  /** More lines of its configuration. */
+  readonly lines?: readonly string[]
 }
 
 /** Starts a broker that drops nothing for its queue's length and keeps nothing on disk. Ready when this returns. */
@@ -32,6 +34,7 @@ export async function startMosquitto(place: Place, options: BrokerOptions): Prom
     'log_dest stderr',
     // Started by root it would become user "mosquitto" and could not read the test's folder.
     'user root',
+    ...(options.lines ?? []),
   ]
   if (options.user === undefined) {
     lines.push('allow_anonymous true')
@@ -61,6 +64,10 @@ export interface SubscribeOptions {
   readonly topic?: string
   readonly user?: string
   readonly password?: string
+  /** With MQTT 5, and properties in front of each payload: content type, expiry, response topic, user properties. */
+  readonly properties?: boolean
+  /** More words of its command line, such as `--cafile FILE`. */
+  readonly args?: readonly string[]
   /** With a client id the broker keeps the session while the subscriber is away, and messages wait there. */
   readonly clientId?: string
 }
@@ -99,7 +106,9 @@ export async function subscribe(place: Place, options: SubscribeOptions): Promis
     options.topic ?? '#',
   ]
   // -d tells of SUBACK; messages carry a mark, so that the two kinds of line cannot be confused.
-  args.push('-d', '-F', `${MARK}%U\\t%r\\t%t\\t%p`)
+  const payload = options.properties ? '%C\\t%E\\t%R\\t%P\\t%p' : '%p'
+  args.push('-d', '-F', `${MARK}%U\\t%r\\t%t\\t${payload}`, ...(options.args ?? []))
+  if (options.properties) args.push('-V', 'mqttv5')
   if (options.user !== undefined) args.push('-u', options.user, '-P', options.password ?? '')
   if (options.clientId !== undefined) args.push('-i', options.clientId, '-c')
   const messages: Received[] = []

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import type { Store } from '@fieldwhisper/host'
+import { GatewayError } from '../../../gateway/src/errors.js'
 import {
   BRIDGE_TABLES,
   decodeItem,
@@ -293,6 +294,62 @@ void t.test('an item that cannot be opened is set aside and holds up nothing', a
   t.ok(Buffer.from(kept[0]!.value).includes(poison), 'its bytes are kept')
   t.equal(outbox.status().rejected, 2)
 })
+
+void t.test('what the broker refuses for good is set aside with its code and holds up nothing', async (t) => {
+  const store = bridgeStore()
+  const batch = batchOf([reading({ value: 1 }), reading({ value: 2 }), reading({ value: 3 })])
+  await store.commit([
+    outboxWrite(1, entry({ number: 1 })),
+    outboxWrite(2, entry({ number: 2, batch })),
+    outboxWrite(3, entry({ number: 3 })),
+  ])
+  const output = new FakeOutput()
+  output.auto = false
+  const { outbox, reporter } = await rig(store, { output })
+  t.equal(output.waiting, 5)
+  const refusal = new GatewayError('FW_MQTT_TOPIC_FORBIDDEN', 'forbidden')
+  output.acknowledge(2)
+  output.refuse(refusal)
+  output.refuse(refusal)
+  output.acknowledge(1)
+  await eventually('the last one', () => outbox.status().published === 3)
+  t.match(outbox.status(), { refused: 2, rejected: 1, unsentEntries: 0, repeated: 0 })
+  t.match(reporter.events, [
+    { code: 'FW_OUTBOX_REJECTED', fields: { sequence: 2, reason: 'FW_MQTT_TOPIC_FORBIDDEN' } },
+  ])
+  t.equal(reporter.events.length, 1)
+  t.equal(output.sent.length, 5, 'nothing is sent again')
+  await outbox.stop()
+  const [kept, ...more] = [...store.range('outbox_rejected')]
+  t.same([sequenceOf(kept!.key), more], [2, []])
+  t.ok(Buffer.from(kept!.value).includes('FW_MQTT_TOPIC_FORBIDDEN'))
+  t.ok(Buffer.from(kept!.value).includes(Buffer.from(batch)), 'its bytes are kept')
+  const after = await rig(store.afterPowerCut())
+  await after.outbox.stop()
+  t.same(after.output.sent, [], 'after a restart nothing is left to be sent')
+})
+
+void t.test(
+  'a refusal counts only once all before it have their answer, also over a lost connection',
+  async (t) => {
+    const store = bridgeStore()
+    await fill(store, 1, numbered(3))
+    const output = new FakeOutput()
+    output.auto = false
+    const { outbox } = await rig(store, { output })
+    output.refuseLast(new GatewayError('FW_MQTT_PACKET_TOO_LARGE', 'too large'))
+    await eventually('the report', () => outbox.status().rejected === 1)
+    t.match(outbox.status(), { refused: 0, published: 0, unsentEntries: 3 })
+    output.down()
+    output.up()
+    await eventually('the repeat', () => output.waiting === 3)
+    output.acknowledge(2)
+    output.refuse(new GatewayError('FW_MQTT_PACKET_TOO_LARGE', 'too large'))
+    await eventually('the end', () => outbox.status().unsentEntries === 0)
+    t.match(outbox.status(), { refused: 1, rejected: 1, published: 2 })
+    await outbox.stop()
+  },
+)
 
 void t.test('of what was set aside the newest 1,000 are kept', async (t) => {
   const store = bridgeStore()

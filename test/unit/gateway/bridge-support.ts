@@ -126,6 +126,8 @@ export class FakeOutput implements Output {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
   }
 
+  subscribe(): void {}
+
   reconnect(): void {
     this.reconnects += 1
   }
@@ -153,8 +155,12 @@ export class FakeOutput implements Output {
     this.#events?.down()
   }
 
-  refuse(): void {
-    this.#waiting.shift()?.reject(new Error('refused'))
+  refuse(error: Error = new Error('refused')): void {
+    this.#waiting.shift()?.reject(error)
+  }
+
+  refuseLast(error: Error): void {
+    this.#waiting.pop()?.reject(error)
   }
 
   payloads(): any[] {

@@ -51,6 +51,20 @@ void t.test('one broker is configured, the embedded one or one of your own', (t)
     user: 'plant',
     password: 'a b',
   })
+  t.same(parse('mqtt: { url: "wss://b:8084/mqtt", version: 5, tls: { ca: c, servername: b } }').mqtt, {
+    topic: 'fieldwhisper/{site}/{agent}/{name}',
+    url: 'wss://b:8084/mqtt',
+    version: '5',
+    tls: { ca: 'c', servername: 'b' },
+  })
+  t.same(parse('mqtt: { embedded: { tls: { cert: c, key: k }, websocket: { secure: true } } }').mqtt, {
+    topic: 'fieldwhisper/{site}/{agent}/{name}',
+    embedded: {
+      host: '127.0.0.1',
+      tls: { host: '0.0.0.0', port: 8_883, cert: 'c', key: 'k' },
+      websocket: { host: '127.0.0.1', port: 9_001, secure: true },
+    },
+  })
   t.end()
 })
 
@@ -73,6 +87,18 @@ void t.test('every mistake is named with its line and path, and no secret with i
       'mqtt: { url: "mqtt://b", user: u, password: hunter2, password_file: x }',
       /mqtt\.password_file: either/,
     ],
+    [
+      'mqtt: { url: "mqtt://b", user: u, password_env: X, password_file: x }',
+      /mqtt\.password_env: either `password_file` or/,
+    ],
+    ['mqtt: { url: "mqtt://b", user: u, password_env: "a b" }', /mqtt\.password_env: expected the name/],
+    ['mqtt: { url: "mqtt://b", tls: { ca: c } }', /mqtt\.tls: needs mqtts:\/\/ or wss/],
+    ['mqtt: { url: "mqtts://b", tls: { cert: c } }', /mqtt\.tls\.key: is missing/],
+    ['mqtt: { url: "wss://b/mqtt?x=1" }', /mqtt\.url/],
+    ['mqtt: { url: "mqtt://b", version: 4 }', /mqtt\.version: expected auto/],
+    ['mqtt: { version: auto }', /mqtt\.version: belongs to a broker of your own/],
+    ['mqtt: { embedded: { websocket: { secure: true } } }', /mqtt\.embedded\.websocket\.secure: needs/],
+    ['mqtt: { embedded: { tls: { cert: c } } }', /mqtt\.embedded\.tls\.key/],
     ['mqtt: { embedded: { port: 65536 } }', /mqtt\.embedded\.port/],
     [
       'relays: [{ url: "wss://r/", toke: x }]',
@@ -119,6 +145,14 @@ mqtt: { url: "mqtt://b", user: u, password_file: secret }`,
     relay: { tls: { cert: join(folder, 'relay.crt'), key: '/etc/relay.key' } },
     mqtt: { user: 'u', passwordFile: join(folder, 'secret') },
   })
+  writeFileSync(file, 'mqtt: { url: "mqtts://b", tls: { ca: ca.crt, cert: /etc/c, key: k, servername: n } }')
+  t.match(loadGatewayConfig(file), {
+    mqtt: { tls: { ca: join(folder, 'ca.crt'), cert: '/etc/c', key: join(folder, 'k'), servername: 'n' } },
+  })
+  writeFileSync(file, 'mqtt: { embedded: { tls: { cert: c, key: k } } }')
+  t.match(loadGatewayConfig(file), {
+    mqtt: { embedded: { tls: { cert: join(folder, 'c'), key: join(folder, 'k') } } },
+  })
   t.throws(() => loadGatewayConfig(join(folder, 'none.yaml')), { code: 'FW_CONFIG_UNREADABLE' })
   t.end()
 })
@@ -152,13 +186,21 @@ void t.test('the example is the default, word for word, and shows every key in u
   t.same(missing, [])
 
   const relays = uncommented.replace('relays: []', 'relays:')
-  const external = relays.replace(/^ {2}embedded:\n(?: {4}.*\n)+/m, '').replace(/^ {2}password_file.*\n/m, '')
+  const external = relays
+    .replace(/^ {2}embedded:\n(?: {4}.*\n)+/m, '')
+    .replaceAll(/^ {2}password_(file|env).*\n/gm, '')
   t.match(parse(external), {
-    mqtt: { url: 'mqtt://broker.example:1883', user: 'plant' },
+    mqtt: { url: 'mqtts://broker.example:8883', user: 'plant', version: 'auto', tls: { ca: 'ca.crt' } },
     relays: { length: 1 },
   })
-  const embedded = relays.replaceAll(/^ {2}(url|user|password|password_file):.*\n/gm, '')
-  t.match(parse(embedded), { mqtt: { embedded: { port: 1_883 } }, site: 'bakery' })
+  const embedded = relays.replaceAll(
+    /^ {2}(url|version|user|password|password_file|password_env|tls):.*\n/gm,
+    '',
+  )
+  t.match(parse(embedded), {
+    mqtt: { embedded: { port: 1_883, tls: { port: 8_883 }, websocket: { port: 9_001, secure: false } } },
+    site: 'bakery',
+  })
   t.end()
 })
 

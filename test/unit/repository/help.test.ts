@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
     'relays',
     'run',
     'events',
+    'broker',
     'status',
   ],
   'fieldwhisper-relay': ['run', 'status'],
