@@ -10,6 +10,7 @@ import {
 import type { Lan } from '@fieldwhisper/mesh'
 import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@fieldwhisper/protocol'
 import type { AgentConfig } from './config/schema.js'
+import { CommandRunner } from './commands/runner.js'
 import { Engine, systemDrive } from './engine.js'
 import { starting } from './errors.js'
 import { Intake } from './intake.js'
@@ -62,6 +63,7 @@ export class Agent {
   #intake: Intake | undefined
   #sources: readonly Source[] = []
   #engine: Engine | undefined
+  #runner: CommandRunner | undefined
   #relays: AgentRelays | undefined
   #lan: Lan | undefined
   #name: string | undefined
@@ -178,6 +180,8 @@ export class Agent {
     const standing = this.#folder.standing()
     const site = this.#folder.site()
     const spool = this.#spool!
+    const runner = this.#commandRunner()
+    this.#runner = runner
     const engine = new Engine({
       drive: systemDrive,
       core: {
@@ -201,6 +205,9 @@ export class Agent {
       joined: (name) => this.#joined(name),
       useRelays: (told) => void this.#relays?.use(this.#relaysToUse(told)),
       batchInterval: (atLeastMs) => spool.setBatchInterval(Math.max(config.batch.interval, atLeastMs)),
+      command: (command) => {
+        void runner.run(command).then((reply) => engine.post({ type: 'replied', id: command.id, reply }))
+      },
     })
     this.#engine = engine
     if (standing.state === 'member') this.#name = nameIn(standing.key)
@@ -240,11 +247,28 @@ export class Agent {
     await this.#lan?.start()
   }
 
+  #commandRunner(): CommandRunner {
+    const { commands } = this.#options.config
+    return new CommandRunner({
+      allow: commands.allow,
+      outputs: new Map(Object.entries(commands.outputs)),
+      sources: () => this.#sources,
+      sink: () => this.#intake,
+      latest: () => this.#intake?.latest() ?? [],
+      about: () => ({ version: VERSION, waiting: this.#spool?.counters.held ?? 0 }),
+      monoMs: () => this.#clock.monoMs(),
+      timers: systemTimers,
+      reporter: this.#options.reporter,
+    })
+  }
+
   async #startSources(): Promise<void> {
     if (!this.#options.sources) return
     const context = { clock: this.#clock, timers: systemTimers }
     this.#sources = createSources(this.#options.config.sources, context, this.#options.stateDir)
     this.#closing.push(async () => {
+      // First of all: a command could start a source again.
+      this.#runner?.stop()
       await Promise.all(this.#sources.map((source) => source.stop()))
       await this.#spool?.flush()
     })

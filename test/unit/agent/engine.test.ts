@@ -41,6 +41,7 @@ void t.test('a state file that cannot be written is reported, and the work goes 
     joined: () => undefined,
     useRelays: () => undefined,
     batchInterval: () => undefined,
+    command: () => undefined,
   })
   engine.start()
   engine.post({ type: 'record', source: 'link 1', record: gateway.signed.record.bytes })
