@@ -9,6 +9,7 @@ import {
 } from '@fieldwhisper/host'
 import type { Lan } from '@fieldwhisper/mesh'
 import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@fieldwhisper/protocol'
+import { alarmsOf } from './config/alarms.js'
 import type { AgentConfig } from './config/schema.js'
 import { CommandRunner } from './commands/runner.js'
 import { Engine, systemDrive } from './engine.js'
@@ -164,7 +165,7 @@ export class Agent {
     })
     this.#spool = opened
     this.#view = new SpoolView(store)
-    this.#intake = new Intake(opened, clock, reporter)
+    this.#intake = new Intake(opened, clock, reporter, alarmsOf(config.alarms))
     this.#closing.push(() => opened.close())
   }
 
@@ -212,7 +213,7 @@ export class Agent {
     this.#engine = engine
     if (standing.state === 'member') this.#name = nameIn(standing.key)
     spool.handlers = {
-      closed: (batch) => engine.post({ type: 'closed', batch }),
+      closed: (batch, urgent) => engine.post({ type: 'closed', batch, urgent }),
       dropped: (batches) => engine.post({ type: 'dropped', batches }),
     }
     this.#relays = new AgentRelays(reporter, {
@@ -255,6 +256,7 @@ export class Agent {
       sources: () => this.#sources,
       sink: () => this.#intake,
       latest: () => this.#intake?.latest() ?? [],
+      acknowledge: (alarm) => this.#intake?.acknowledge(alarm) ?? false,
       about: () => ({ version: VERSION, waiting: this.#spool?.counters.held ?? 0 }),
       monoMs: () => this.#clock.monoMs(),
       timers: systemTimers,

@@ -21,6 +21,8 @@ export interface RunnerParts {
   readonly sink: () => Sink | undefined
   /** The newest value of each name. */
   readonly latest: () => readonly Latest[]
+  /** False where no such alarm is raised. */
+  readonly acknowledge: (alarm: string) => boolean
   readonly about: () => { readonly version: string; readonly waiting: number }
   readonly monoMs: () => number
   readonly timers: Timers
@@ -43,6 +45,7 @@ export class CommandRunner {
     read_now: { wanted: { source: 'optional text' }, run: (args) => this.#readNow(args) },
     set_interval: { wanted: { source: 'text', interval: 'text' }, run: (args) => this.#setInterval(args) },
     restart_source: { wanted: { source: 'text' }, run: (args) => this.#restart(args) },
+    acknowledge: { wanted: { alarm: 'text' }, run: (args) => this.#acknowledge(args) },
     write: { wanted: { output: 'text', value: 'value' }, run: (args) => this.#write(args) },
   }
 
@@ -143,6 +146,13 @@ export class CommandRunner {
       await source.start(sink)
       return done('the source was started again')
     })
+  }
+
+  #acknowledge(args: Arguments): CommandReply {
+    const isRaised = this.#parts.acknowledge(String(args.get('alarm')))
+    return isRaised
+      ? done('the alarm is acknowledged')
+      : refused('FW_COMMAND_ARGUMENTS', 'no alarm of this name is raised')
   }
 
   async #write(args: Arguments): Promise<CommandReply> {

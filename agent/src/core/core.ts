@@ -208,7 +208,7 @@ export class AgentCore {
       case 'record':
         return this.#record(event.record, event.source, now, out)
       case 'closed':
-        return this.#sealer.closed(event.batch)
+        return this.#sealer.closed(event.batch, event.urgent === true)
       case 'dropped': {
         const flights = event.batches.flatMap((place) => this.#flights.at(place) ?? [])
         return this.#sealer.reseal(flights, out)

@@ -12,7 +12,7 @@ export type CoreEvent =
   | { readonly type: 'packet'; readonly path: CourierPath; readonly packet: Uint8Array }
   /** A prekey record from anybody. `source` names the sender, for its budget. */
   | { readonly type: 'record'; readonly source: string; readonly record: Uint8Array }
-  | { readonly type: 'closed'; readonly batch: HeldBatch }
+  | { readonly type: 'closed'; readonly batch: HeldBatch; readonly urgent?: boolean }
   | { readonly type: 'dropped'; readonly batches: readonly BatchPlace[] }
   | { readonly type: 'relayConnected' }
   /** A `save` was carried out. */

@@ -55,6 +55,7 @@ function rig(t: Test, more: Partial<RunnerParts> = {}): Rig {
     sources: () => [],
     sink: () => basket,
     latest: () => latest,
+    acknowledge: (alarm) => alarm === 'hot',
     about: () => ({ version: '1.2.3', waiting: 4 }),
     monoMs: () => clock.clock.monoMs(),
     timers: clock.timers,
@@ -66,6 +67,11 @@ function rig(t: Test, more: Partial<RunnerParts> = {}): Rig {
     runner.run({ id: 1, name, args: Object.entries(args) as unknown as Fields })
   return { runner, clock, latest, basket, ask }
 }
+
+void t.test('acknowledge notes that somebody has seen an alarm', async (t) => {
+  const { ask } = rig(t)
+  t.match(await ask('acknowledge', { alarm: 'hot' }), { status: 'done' })
+})
 
 void t.test('ping says which agent answers', async (t) => {
   const { ask } = rig(t)
@@ -106,6 +112,8 @@ void t.test(
       ['set_interval', { source: 'drill', interval: '5s' }],
       ['restart_source', {}],
       ['restart_source', { source: 'drill' }],
+      ['acknowledge', {}],
+      ['acknowledge', { alarm: 'cold' }],
       ['write', { output: 'lamp' }],
       ['write', { output: 'lamp', value: null }],
       ['write', { output: 'toString', value: 1 }],

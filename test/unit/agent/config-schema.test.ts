@@ -43,6 +43,7 @@ void t.test('an empty configuration reports this machine, on the LAN and the rel
       on_full: 'drop_oldest',
       order: 'live_first',
     },
+    alarms: [],
     commands: { allow: ['ping'], outputs: {} },
     limits: DEFAULT_AGENT_LIMITS,
     log: { level: 'info', format: 'text' },
@@ -230,7 +231,7 @@ void t.test('every key of the published schema says what it means', (t) => {
 void t.test('commands: only what this release knows, and outputs with whole paths', (t) => {
   const commands = (yaml: string): string[] => problems(`commands: ${yaml}`)
   t.same(commands('{ allow: [] }'), [])
-  t.same(commands('{ allow: [ping, read_now, set_interval, restart_source, write] }'), [])
+  t.same(commands('{ allow: [ping, read_now, set_interval, restart_source, write, acknowledge] }'), [])
   t.ok(commands('{ allow: [reboot] }').length > 0)
   t.ok(commands('{ outputs: { lamp: { type: file, path: lamp } } }').length > 0)
   t.ok(commands('{ outputs: { lamp: { type: exec, program: lamp.sh } } }').length > 0)

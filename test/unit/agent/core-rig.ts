@@ -97,7 +97,7 @@ export class CoreRig {
       this.now,
     )
     this.spool.spool.handlers = {
-      closed: (batch) => this.feed({ type: 'closed', batch }),
+      closed: (batch, urgent) => this.feed({ type: 'closed', batch, urgent }),
       dropped: (batches) => this.feed({ type: 'dropped', batches }),
     }
     this.feed({ type: 'start' })
