@@ -9,7 +9,9 @@ import {
 } from '@fieldwhisper/host'
 import type { Lan } from '@fieldwhisper/mesh'
 import { crypto, ProtocolError, verifyAgentCertificate, type RelayInfo } from '@fieldwhisper/protocol'
+import { alarmsOf } from './config/alarms.js'
 import type { AgentConfig } from './config/schema.js'
+import { CommandRunner } from './commands/runner.js'
 import { Engine, systemDrive } from './engine.js'
 import { starting } from './errors.js'
 import { Intake } from './intake.js'
@@ -62,6 +64,7 @@ export class Agent {
   #intake: Intake | undefined
   #sources: readonly Source[] = []
   #engine: Engine | undefined
+  #runner: CommandRunner | undefined
   #relays: AgentRelays | undefined
   #lan: Lan | undefined
   #name: string | undefined
@@ -162,7 +165,7 @@ export class Agent {
     })
     this.#spool = opened
     this.#view = new SpoolView(store)
-    this.#intake = new Intake(opened, clock, reporter)
+    this.#intake = new Intake(opened, clock, reporter, alarmsOf(config.alarms))
     this.#closing.push(() => opened.close())
   }
 
@@ -178,6 +181,8 @@ export class Agent {
     const standing = this.#folder.standing()
     const site = this.#folder.site()
     const spool = this.#spool!
+    const runner = this.#commandRunner()
+    this.#runner = runner
     const engine = new Engine({
       drive: systemDrive,
       core: {
@@ -201,11 +206,14 @@ export class Agent {
       joined: (name) => this.#joined(name),
       useRelays: (told) => void this.#relays?.use(this.#relaysToUse(told)),
       batchInterval: (atLeastMs) => spool.setBatchInterval(Math.max(config.batch.interval, atLeastMs)),
+      command: (command) => {
+        void runner.run(command).then((reply) => engine.post({ type: 'replied', id: command.id, reply }))
+      },
     })
     this.#engine = engine
     if (standing.state === 'member') this.#name = nameIn(standing.key)
     spool.handlers = {
-      closed: (batch) => engine.post({ type: 'closed', batch }),
+      closed: (batch, urgent) => engine.post({ type: 'closed', batch, urgent }),
       dropped: (batches) => engine.post({ type: 'dropped', batches }),
     }
     this.#relays = new AgentRelays(reporter, {
@@ -240,11 +248,29 @@ export class Agent {
     await this.#lan?.start()
   }
 
+  #commandRunner(): CommandRunner {
+    const { commands } = this.#options.config
+    return new CommandRunner({
+      allow: commands.allow,
+      outputs: new Map(Object.entries(commands.outputs)),
+      sources: () => this.#sources,
+      sink: () => this.#intake,
+      latest: () => this.#intake?.latest() ?? [],
+      acknowledge: (alarm) => this.#intake?.acknowledge(alarm) ?? false,
+      about: () => ({ version: VERSION, waiting: this.#spool?.counters.held ?? 0 }),
+      monoMs: () => this.#clock.monoMs(),
+      timers: systemTimers,
+      reporter: this.#options.reporter,
+    })
+  }
+
   async #startSources(): Promise<void> {
     if (!this.#options.sources) return
     const context = { clock: this.#clock, timers: systemTimers }
     this.#sources = createSources(this.#options.config.sources, context, this.#options.stateDir)
     this.#closing.push(async () => {
+      // First of all: a command could start a source again.
+      this.#runner?.stop()
       await Promise.all(this.#sources.map((source) => source.stop()))
       await this.#spool?.flush()
     })

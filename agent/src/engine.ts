@@ -13,6 +13,7 @@ import {
   type CoreEffect,
   type CoreEvent,
   type CoreOptions,
+  type DueCommand,
   type SaveEffect,
 } from './core/index.js'
 import { DEFAULT_AGENT_LIMITS, type AgentLimits } from './limits.js'
@@ -61,6 +62,8 @@ export interface EngineParts {
   readonly joined: (name: string) => void
   readonly useRelays: (relays: readonly RelayInfo[]) => void
   readonly batchInterval: (atLeastMs: number) => void
+  /** To be answered with `replied`, once. */
+  readonly command: (command: DueCommand) => void
 }
 
 /** Turns the wheels of core and courier: events in, one after the other, effects out to disk, LAN and relays. */
@@ -221,6 +224,8 @@ export class Engine {
         return this.#parts.useRelays(effect.relays)
       case 'batchInterval':
         return this.#parts.batchInterval(effect.atLeastMs)
+      case 'command':
+        return this.#parts.command(effect.command)
       case 'event':
         return reporter.event(effect.level, effect.code, effect.message, effect.fields)
     }

@@ -16,6 +16,7 @@ import { resolve } from 'node:path'
 import { Gateway, openGatewayStore, siteFingerprintText } from './app.js'
 import { backup, restore } from './backup/command.js'
 import { BROKER_OPTIONS, brokerUsers, readBrokerCommand } from './broker-command.js'
+import { DEFAULT_TTL_MS, sendCommand } from './command.js'
 import { loadGatewayConfig, type GatewayConfig } from './config/index.js'
 import { Meta } from './core/meta.js'
 import { MAX_EVENTS } from './event-list.js'
@@ -24,6 +25,7 @@ import { controlHandlers, events, operate } from './operator.js'
 import {
   agentTable,
   backupText,
+  commandText,
   eventText,
   inviteText,
   relayTable,
@@ -137,6 +139,24 @@ const program: CliProgram = {
       example: 'fieldwhisper-gateway run --config gateway.yaml',
       options: { state, config },
       run,
+    },
+    command: {
+      summary:
+        'has a device do something now, if its own configuration allows it, and shows what became of it; exit code 0 when it is done',
+      example: `fieldwhisper-gateway command pump-7 read_now '{"source":"system"}' --ttl 10s`,
+      positionals: ['NAME', 'COMMAND', '[JSON]'],
+      options: {
+        state,
+        config,
+        json: { type: 'boolean', summary: 'one JSON object' },
+        ttl: {
+          type: 'string',
+          value: 'TIME',
+          summary: 'not carried out later than this from now, up to 10m',
+          default: `${DEFAULT_TTL_MS / 1_000}s`,
+        },
+      },
+      run: command,
     },
     events: {
       summary: 'shows what happened: warnings, errors, losses, who joined; newest last, times in UTC',
@@ -282,6 +302,23 @@ async function relays(input: CliInput): Promise<void> {
     ...(typeof remove === 'string' && { remove }),
   })
   print(json ? JSON.stringify(list, null, 2) : relayTable(list))
+}
+
+async function command(input: CliInput): Promise<number> {
+  const [agent, name, text] = input.positionals as [string, string, string | undefined]
+  const { ttl, json } = input.options
+  const ttlMs = parseDuration(String(ttl))
+  if (ttlMs === undefined) throw new UsageError('--ttl is a time such as 10s or 2m.')
+  let args: unknown
+  try {
+    args = text === undefined ? {} : JSON.parse(text)
+  } catch {
+    throw new UsageError(`The arguments are no JSON object: '{"source":"system"}' in quotes.`)
+  }
+  const { stateDir } = placeOf(input)
+  const line = await sendCommand(stateDir, { agent, command: name, args, ttlMs })
+  print(json ? JSON.stringify(line) : commandText(line))
+  return line.status === 'done' ? 0 : 1
 }
 
 async function showEvents(input: CliInput): Promise<void> {

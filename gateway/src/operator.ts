@@ -23,6 +23,7 @@ import {
 } from './app.js'
 import { changeBrokerUsers, type UsersChange } from './broker-command.js'
 import { writeBackup } from './backup/make.js'
+import { command, type CommandLine } from './command.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
 import type { GatewayConfig } from './config/index.js'
 import { GatewayCore } from './core/gateway-core.js'
@@ -117,16 +118,15 @@ export function controlHandlers(
   gateway: () => Gateway | undefined,
   place: Place,
 ): Record<string, (args: unknown) => unknown> {
-  const running = (): Carried => {
+  const runningCore = (): GatewayCore => {
     const found = gateway()
-    const core = found?.core
-    if (!core) {
-      throw found?.identified === false
-        ? new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
-        : starting()
-    }
-    return carry(core, place, () => gateway()?.relaysChanged() ?? Promise.resolve())
+    if (found?.core) return found.core
+    throw found?.identified === false
+      ? new GatewayError('FW_IDENTITY_MISSING', 'this gateway has no identity: restore it from a backup')
+      : starting()
   }
+  const running = (): Carried =>
+    carry(runningCore(), place, () => gateway()?.relaysChanged() ?? Promise.resolve())
   return {
     status: () => {
       const found = gateway()
@@ -154,6 +154,7 @@ export function controlHandlers(
     confirm: (args) => running().confirm(args as OperatorCommands['confirm']),
     clone: (args) => running().clone(args as OperatorCommands['clone']),
     relays: (args) => running().relays(args as OperatorCommands['relays']),
+    command: (args): Promise<CommandLine> => command(runningCore(), args),
   }
 }
 

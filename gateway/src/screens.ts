@@ -4,6 +4,7 @@ import { renderUnicodeCompact } from 'uqr'
 import type { BackupMade } from './backup/make.js'
 import type { Restored } from './backup/restore.js'
 import type { UserLine } from './broker-command.js'
+import type { CommandLine } from './command.js'
 import type { EventLine } from './event-list.js'
 import type { AgentLine, GatewayStatus } from './status.js'
 
@@ -94,6 +95,29 @@ After you have started it:
   - Devices come back by themselves, within minutes or at most about an hour. Nothing that they keep is lost.
 
 Next: fieldwhisper-gateway run --state ${stateDir}${config ? ` --config ${config}` : ''}`
+}
+
+const STATUS_TEXT: Readonly<Record<CommandLine['status'], string>> = {
+  done: 'done',
+  refused: 'REFUSED, not carried out',
+  failed: 'FAILED',
+  expired: 'EXPIRED, not carried out',
+  unknown: 'UNKNOWN, it may have been carried out',
+}
+
+/** What `command` prints: the end of it in words, and the values of its result one a line. */
+export function commandText({ agent, command, status, code, message, result }: CommandLine): string {
+  const values = Object.entries(result).map(([name, value]) => [
+    `  ${printable(name, 128)}`,
+    typeof value === 'string' ? printable(value, 1_024) : String(value),
+  ])
+  const width = Math.max(0, ...values.map(([name]) => name!.length))
+  const lines = values.map(([name, value]) => `${name!.padEnd(width)}  ${value!}`)
+  const why = [
+    printable(message, 256),
+    ...(status === 'done' || code === '' ? [] : [`(${printable(code, 64)})`]),
+  ]
+  return [`${agent}  ${command}: ${STATUS_TEXT[status]}`, `  ${why.join(' ')}`, ...lines].join('\n')
 }
 
 /** One line an event, newest last. */

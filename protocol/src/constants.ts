@@ -71,6 +71,17 @@ export const MAX_ACK_RANGES = 64
 export const MAX_GAP_RANGES = 64
 export const MAX_RELAYS = 8
 
+/** Largest body of a COMMAND or a REPLY: arguments and results are settings and values, no files. */
+export const MAX_COMMAND_BYTES = 2_048
+export const MAX_COMMAND_NAME_BYTES = 64
+/** A command that is older than this is never carried out. */
+export const MAX_COMMAND_TTL_MS = 600_000
+/** Arguments of a COMMAND, values in the result of a REPLY; and their names. */
+export const MAX_FIELDS = 64
+export const MAX_FIELD_NAME_BYTES = 128
+export const MAX_REPLY_CODE_BYTES = 64
+export const MAX_REPLY_TEXT_BYTES = 256
+
 /** Labels of hashes, signatures and key derivations: each is used in one place only. */
 export const LABEL = {
   address: 'fw1 address',

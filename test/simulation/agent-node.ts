@@ -228,6 +228,7 @@ export class AgentNode {
       joined: () => undefined,
       useRelays: (told) => void relays.use(told),
       batchInterval: (atLeastMs) => spool.setBatchInterval(Math.max(batchMs, atLeastMs)),
+      command: () => undefined,
     })
     const courier = (event: CourierEvent): void => engine.courier(event)
     const take = (path: { link: number } | { relay: string }, packet: Uint8Array): void => {

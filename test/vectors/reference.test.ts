@@ -218,6 +218,7 @@ void t.test('each side reads the messages of the other', (t) => {
   const messages: readonly Message[] = [
     world.data,
     { kind: 'gap', cause: 'corrupt', readings: 4, what: { startsBefore: 2 } },
+    { kind: 'reply', id: 7, status: 'failed', code: 'FW_COMMAND_FAILED', text: 'no', result: [['a', null]] },
   ]
   const theirs = writeMessages(
     messages.map((message) => ({ kind: message.kind, body: BODIES[message.kind](message as never) })),
@@ -225,10 +226,13 @@ void t.test('each side reads the messages of the other', (t) => {
   alike(decodeUp(theirs), messages)
   t.same(
     readMessages(encodeMessages(messages)).map(({ kind }) => kind),
-    ['data', 'gap'],
+    ['data', 'gap', 'reply'],
   )
   const refused = writeMessages([{ kind: 'refused', body: BODIES.refused({ code: 'revoked' }) }])
   t.same(decodeDown(refused), [{ kind: 'refused', code: 'revoked' }])
+  const args = [['output', 'valve'] as const, ['value', 1] as const]
+  const command = { kind: 'command', id: 8, stampMs: 1.5, ttlMs: 30_000, name: 'write', args } as const
+  alike(decodeDown(writeMessages([{ kind: 'command', body: BODIES.command(command) }])), [command])
   t.end()
 })
 

@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { about, configSchemaJson, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { AGENT_OPTIONS, BATCH_OPTIONS, SPOOL_OPTIONS } from '../limits.js'
+import { alarmsSchema } from './alarms.js'
+import { commandsSchema } from './commands.js'
 import { sourcesSchema } from './sources.js'
 
 /** The configuration of an agent; every key may be left out, `{}` reports this machine. */
@@ -56,6 +58,11 @@ export const agentConfigSchema = z.strictObject({
       .prefault({}),
     'Readings on disk until the gateway has them.',
   ),
+  alarms: about(
+    alarmsSchema,
+    'Limits of readings; what goes beyond one is a reading of its own that is sent before all others. docs/commands.md.',
+  ),
+  commands: about(commandsSchema, 'What the gateway may ask of this agent; docs/commands.md.'),
   limits: about(
     limitsSchema(AGENT_OPTIONS).prefault({}),
     'What this agent opens, sends and keeps on its way at most; docs/limits.md has the reasons.',

@@ -12,6 +12,7 @@ import {
   type RefusedMessage,
   type WelcomeMessage,
 } from '@fieldwhisper/protocol'
+import type { Commands } from './commands.js'
 import type { Composer } from './composer.js'
 import type { CoreEffect } from './events.js'
 import type { Flights } from './flights.js'
@@ -31,6 +32,7 @@ interface Parts {
   readonly sealer: Sealer
   readonly clock: TimeEcho
   readonly book: SessionBook
+  readonly commands: Commands
   /** Site key of the newest record. */
   readonly siteKey: () => Uint8Array | undefined
   readonly offerRecord: (bytes: Uint8Array, now: number, out: CoreEffect[]) => void
@@ -66,7 +68,8 @@ export class Answers {
   take(session: AgentSession, messages: readonly DownMessage[], now: number, out: CoreEffect[]): Taken {
     let [ack, acked, confirm] = [false, 0, false]
     let refused: RefusalCode | undefined
-    // K before the PREKEY that came with it: a successor without K could not be used.
+    let left = false
+    // K before the PREKEY that came with it: a successor without K could not be used. NOTICE and COMMAND by their ids.
     for (const message of [...messages].sort(byRank)) {
       switch (message.kind) {
         case 'ack':
@@ -80,7 +83,12 @@ export class Answers {
           confirm = this.#prekey(session, message, now, out) || confirm
           break
         case 'notice':
-          confirm = this.#notice(message, now, out) || confirm
+          confirm = (!left && this.#notice(message, now, out)) || confirm
+          break
+        case 'command':
+          // What is behind one that is left must not be taken before it.
+          left ||= !this.#parts.commands.take(message, now, out)
+          confirm ||= !left
           break
         case 'refused':
           refused = this.#refused(session, message)
@@ -92,8 +100,9 @@ export class Answers {
   }
 
   #ack(session: AgentSession, message: AckMessage, now: number, out: CoreEffect[]): number {
-    const { flights, batches, composer, sealer, clock } = this.#parts
+    const { flights, batches, composer, sealer, clock, commands } = this.#parts
     this.#hold = message.hold
+    if (message.replyThrough !== undefined) commands.acknowledged(message.replyThrough)
     clock.take(message, now)
     const done = flights.acknowledged(message.streams)
     if (done.length > 0) out.push({ type: 'settle', ids: done.map(({ packet }) => packet) })
@@ -200,8 +209,8 @@ export class Answers {
   }
 }
 
-const RANK = { ack: 0, welcome: 1, prekey: 2, notice: 3, refused: 4 } as const
+const RANK = { ack: 0, welcome: 1, prekey: 2, notice: 3, command: 3, refused: 4 } as const
 
 function byRank(a: DownMessage, b: DownMessage): number {
-  return RANK[a.kind] - RANK[b.kind]
+  return RANK[a.kind] - RANK[b.kind] || ('id' in a && 'id' in b ? a.id - b.id : 0)
 }

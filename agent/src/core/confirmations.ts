@@ -1,4 +1,5 @@
 import { CONFIRM_AFTER_MS, GAP_REPEAT_MAX_MS, GAP_REPEAT_MIN_MS, GAPS_A_PACKET } from './constants.js'
+import type { Commands } from './commands.js'
 import type { Composer } from './composer.js'
 import type { CoreEffect } from './events.js'
 import type { BatchPort } from './ports.js'
@@ -6,21 +7,23 @@ import type { Sealer } from './sealer.js'
 import type { SessionBook } from './session-book.js'
 
 /**
- * What is said without a batch: that K and a PREKEY are kept, a NOTICE taken, an older session over, a stream at its end; and
- * the gaps, until they are acknowledged. The gateway repeats what it wants confirmed, so a confirmation is sent once.
+ * What is said without a batch: that K and a PREKEY are kept, a NOTICE or COMMAND taken, an older session over, a stream at its end;
+ * and gaps and replies, until they are acknowledged. The gateway repeats what it wants confirmed, so a confirmation is sent once.
  */
 export class Confirmations {
   readonly #batches: BatchPort
   readonly #composer: Composer
   readonly #sealer: Sealer
+  readonly #commands: Commands
   #confirmAt: number | undefined
   #gapsAt = -Infinity
   #gapStepMs = GAP_REPEAT_MIN_MS
 
-  constructor(batches: BatchPort, composer: Composer, sealer: Sealer) {
+  constructor(batches: BatchPort, composer: Composer, sealer: Sealer, commands: Commands) {
     this.#batches = batches
     this.#composer = composer
     this.#sealer = sealer
+    this.#commands = commands
   }
 
   /** Something is to be confirmed soon, with a batch or without. */
@@ -32,9 +35,10 @@ export class Confirmations {
   sessionChanged(): void {
     this.#gapsAt = -Infinity
     this.#gapStepMs = GAP_REPEAT_MIN_MS
+    this.#commands.sessionChanged()
   }
 
-  /** `heard`: the gateway was heard lately; gaps are not said into silence. */
+  /** `heard`: the gateway was heard lately; gaps and replies are not said into silence. */
   step(book: SessionBook, heard: boolean, now: number, out: CoreEffect[]): void {
     const session = book.answered
     if (!session || book.isExhausted(session)) return
@@ -45,8 +49,9 @@ export class Confirmations {
       this.#gapStepMs = Math.min(GAP_REPEAT_MAX_MS, this.#gapStepMs * 2)
     } else if (now >= this.#gapsAt) this.#gapStepMs = GAP_REPEAT_MIN_MS
     const confirm = this.#confirmAt !== undefined && now >= this.#confirmAt
-    if (!confirm && gaps.length === 0) return
+    const replies = heard ? this.#commands.due(now) : []
+    if (!confirm && gaps.length === 0 && replies.length === 0) return
     this.#confirmAt = undefined
-    this.#sealer.sendOnce(book, session, gaps, now, out)
+    this.#sealer.sendOnce(book, session, [...gaps, ...replies], now, out)
   }
 }

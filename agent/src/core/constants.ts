@@ -47,6 +47,17 @@ export const LIVE_QUEUE = 256
 export const GAPS_A_PACKET = 8
 export const GAP_REPEAT_MIN_MS = 2_000
 export const GAP_REPEAT_MAX_MS = 60_000
+/** They are not said into silence. Longer than the pause between two, or an agent that has nothing else to say would stop. */
+export const HEARD_WITHIN_MS = 90_000
+/** Commands taken and not yet answered for, as many as a gateway has open with one agent. */
+export const MAX_COMMANDS = 64
+/** Replies in one packet: with the gaps of one they fit it. They are said again like gaps, and not longer than anybody waits for them. */
+export const REPLIES_A_PACKET = 3
+export const REPLY_REPEAT_MIN_MS = 2_000
+export const REPLY_REPEAT_MAX_MS = 60_000
+export const REPLY_KEPT_MS = 15 * MINUTE_MS
+/** A command's stamp may be ahead of this clock by what two crystals drift apart in the days between two words of an agent. */
+export const MAX_STAMP_AHEAD_MS = MINUTE_MS
 /** Unanswered tries that are still listened for. */
 export const MAX_TRIES = 8
 /** Mailboxes of earlier tries that are still to be removed at relays. */

@@ -13,11 +13,13 @@ import {
 } from '@fieldwhisper/protocol'
 import type { CourierPath } from '@fieldwhisper/mesh'
 import { Answers } from './answers.js'
+import { Commands } from './commands.js'
 import { Composer } from './composer.js'
 import { Confirmations } from './confirmations.js'
 import {
   ASK_FIRST_MS,
   ASK_SILENT_MS,
+  HEARD_WITHIN_MS,
   QUIET_MS,
   REKEY_AFTER_MS,
   REKEY_AFTER_PACKETS,
@@ -61,6 +63,7 @@ export class AgentCore {
   readonly #composer: Composer
   readonly #sealer: Sealer
   readonly #answers: Answers
+  readonly #commands: Commands
   readonly #confirmations: Confirmations
   readonly #clock: TimeEcho
   readonly #silence: Silence
@@ -95,6 +98,7 @@ export class AgentCore {
       records: () => this.#records,
       reseal: (over, out) => this.#sealer.reseal(this.#flights.of(over), out),
     })
+    this.#commands = new Commands(this.#keeping)
     this.#answers = new Answers({
       ...shared,
       publicKey: identity.publicKey,
@@ -103,10 +107,11 @@ export class AgentCore {
       sealer: this.#sealer,
       clock: this.#clock,
       book: this.#book,
+      commands: this.#commands,
       siteKey: () => this.#records.newest?.siteKey,
       offerRecord: (bytes, at, out) => this.#record(bytes, 'session', at, out),
     })
-    this.#confirmations = new Confirmations(batches, this.#composer, this.#sealer)
+    this.#confirmations = new Confirmations(batches, this.#composer, this.#sealer, this.#commands)
     this.#silence = new Silence(
       session.silence,
       (low, high) => low + (readU32(random(4), 0) / 2 ** 32) * (high - low),
@@ -170,6 +175,7 @@ export class AgentCore {
     this.#tellFailures(now, out)
     if (!this.#started || this.#keeping.standing.state === 'stranger') return { effects: out, more: false }
     this.#keeping.retry(now, out)
+    this.#commands.step(now, out)
     this.#sessions(now, out)
     this.#pace(now, out)
     const more = this.#sealer.fill(this.#book, now, out)
@@ -178,7 +184,7 @@ export class AgentCore {
       this.#readySaid = newest
       this.#confirmations.due(now)
     }
-    const heard = this.#heardAt !== undefined && now - this.#heardAt < SLOW_BATCHES_AFTER_MS
+    const heard = this.#heardAt !== undefined && now - this.#heardAt < HEARD_WITHIN_MS
     this.#confirmations.step(this.#book, heard, now, out)
     return { effects: out, more }
   }
@@ -202,7 +208,7 @@ export class AgentCore {
       case 'record':
         return this.#record(event.record, event.source, now, out)
       case 'closed':
-        return this.#sealer.closed(event.batch)
+        return this.#sealer.closed(event.batch, event.urgent === true)
       case 'dropped': {
         const flights = event.batches.flatMap((place) => this.#flights.at(place) ?? [])
         return this.#sealer.reseal(flights, out)
@@ -211,6 +217,8 @@ export class AgentCore {
         return this.#ask(now, out)
       case 'saved':
         return this.#keeping.saved(event.file, event.ok, now)
+      case 'replied':
+        return this.#commands.finished(event.id, event.reply, now, out)
       case 'mailboxRemoved':
         for (const mailboxes of [...this.#keeping.oldMailboxes]) {
           if (!equalBytes(addressKeyFromSeed(mailboxes.down).address, event.address)) continue

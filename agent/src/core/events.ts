@@ -2,6 +2,7 @@ import type { EventFields, Level } from '@fieldwhisper/host'
 import type { CourierPath, OutgoingPacket } from '@fieldwhisper/mesh'
 import type { AddressKey, RelayInfo } from '@fieldwhisper/protocol'
 import type { BatchPlace, HeldBatch } from '../spool/index.js'
+import type { CommandReply, DueCommand } from './commands.js'
 import type { KeyState, SessionState, SiteState } from './state.js'
 
 export type CoreEvent =
@@ -11,11 +12,13 @@ export type CoreEvent =
   | { readonly type: 'packet'; readonly path: CourierPath; readonly packet: Uint8Array }
   /** A prekey record from anybody. `source` names the sender, for its budget. */
   | { readonly type: 'record'; readonly source: string; readonly record: Uint8Array }
-  | { readonly type: 'closed'; readonly batch: HeldBatch }
+  | { readonly type: 'closed'; readonly batch: HeldBatch; readonly urgent?: boolean }
   | { readonly type: 'dropped'; readonly batches: readonly BatchPlace[] }
   | { readonly type: 'relayConnected' }
   /** A `save` was carried out. */
   | { readonly type: 'saved'; readonly file: SaveEffect['file']; readonly ok: boolean }
+  /** A `command` was carried out, or not. */
+  | { readonly type: 'replied'; readonly id: number; readonly reply: CommandReply }
   /** Every relay in use has removed this mailbox. */
   | { readonly type: 'mailboxRemoved'; readonly address: Uint8Array }
 
@@ -51,6 +54,8 @@ export type CoreEffect =
   /** The newest record, for links that ask. */
   | { readonly type: 'serve'; readonly slot: Uint8Array; readonly record: Uint8Array }
   | { readonly type: 'relays'; readonly relays: readonly RelayInfo[] }
+  /** Carry it out, once; answered by `replied`. */
+  | { readonly type: 'command'; readonly command: DueCommand }
   /** Batches stay open for so long, or for the configured time if that is longer. */
   | { readonly type: 'batchInterval'; readonly atLeastMs: number }
   | {

@@ -1,3 +1,4 @@
+export type { CommandReply, DueCommand } from './commands.js'
 export { AgentCore, type CoreStep } from './core.js'
 export type { CoreEffect, CoreEvent, SaveEffect } from './events.js'
 export type { BatchPort, CoreOptions } from './ports.js'

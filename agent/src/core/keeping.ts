@@ -16,6 +16,8 @@ export class Keeping {
   #current: readonly Mailboxes[] = []
   #silence: SilenceState
   #durableDownThrough: number
+  /** What the writes of `site` under way say of it, in their order. */
+  readonly #sitesUnderWay: number[] = []
   /** Files that are not on disk as they are in memory, and when to try again. */
   readonly #unsaved = new Map<File, number>()
 
@@ -28,7 +30,7 @@ export class Keeping {
     this.#durableDownThrough = site.downThrough
   }
 
-  /** Every NOTICE up to this id is taken and on disk. */
+  /** Every NOTICE and COMMAND up to this id is taken and on disk. */
   get downThrough(): number {
     return this.#durableDownThrough
   }
@@ -91,7 +93,9 @@ export class Keeping {
   }
 
   saved(file: File, ok: boolean, now: number): void {
-    if (ok && file === 'site') this.#durableDownThrough = this.site.downThrough
+    // What was written, not what is in memory by now: a command is carried out once its id is on disk.
+    const through = file === 'site' ? this.#sitesUnderWay.shift() : undefined
+    if (ok && through !== undefined) this.#durableDownThrough = Math.max(this.#durableDownThrough, through)
     if (ok) this.#unsaved.delete(file)
     else this.#unsaved.set(file, now + SAVE_AGAIN_MS)
   }
@@ -108,6 +112,7 @@ export class Keeping {
         if (this.standing.state === 'member') out.push({ type: 'save', file, value: this.standing.key })
         return
       case 'site':
+        this.#sitesUnderWay.push(this.site.downThrough)
         out.push({ type: 'save', file, value: this.site })
         return
       case 'session': {

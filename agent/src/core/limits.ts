@@ -4,8 +4,10 @@ import {
   LOST_AFTER_MS,
   LOST_AFTER_NEWER_RECORD_MS,
   LOST_AGAIN_MS,
+  MAX_COMMANDS,
   PROBE_AFTER_MS,
   REKEY_AFTER_MS,
+  REPLY_KEPT_MS,
   RESEAL_AFTER_MS,
 } from './constants.js'
 
@@ -84,6 +86,22 @@ export const SESSION_CONSTANTS: Readonly<Record<string, LimitConstant>> = {
 }
 
 export const CORE_CONSTANTS: Readonly<Record<string, LimitConstant>> = {
+  MAX_COMMANDS: {
+    value: MAX_COMMANDS,
+    unit: 'commands',
+    meaning: 'Commands taken and not yet answered for; the next one is left, and comes again.',
+    reason: 'As many as a gateway gives one device.',
+    source: 'DESIGN 5',
+    test: 'test/unit/agent/core-commands.test.ts',
+  },
+  REPLY_KEPT_MS: {
+    value: REPLY_KEPT_MS,
+    unit: 'ms',
+    meaning: 'An answer that nobody takes is forgotten.',
+    reason: 'A command lives for ten minutes at most; nobody waits any more.',
+    source: 'DESIGN 5',
+    test: 'test/unit/agent/core-commands.test.ts',
+  },
   FAILURE_BUDGET: {
     value: FAILURE_BUDGET,
     unit: 'packets',

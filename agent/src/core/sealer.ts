@@ -43,6 +43,8 @@ interface Parts {
 export class Sealer {
   readonly #parts: Parts
   readonly #live: HeldBatch[] = []
+  /** Before those, in their order; they wait for room. */
+  readonly #urgent: HeldBatch[] = []
   readonly #bucket: TokenBucket
   /** The backlog was looked through up to here in this round. */
   #cursor: BatchPlace | undefined
@@ -60,8 +62,10 @@ export class Sealer {
     return this.#sealed
   }
 
-  closed(batch: HeldBatch): void {
-    if (this.#parts.options.order === 'in_order' || this.#live.length >= LIVE_QUEUE) this.#backlogDone = false
+  closed(batch: HeldBatch, urgent: boolean): void {
+    if (urgent && this.#urgent.length < LIVE_QUEUE) this.#urgent.push(batch)
+    else if (this.#parts.options.order === 'in_order' || this.#live.length >= LIVE_QUEUE)
+      this.#backlogDone = false
     else this.#live.push(batch)
   }
 
@@ -109,6 +113,11 @@ export class Sealer {
     const session = book.sealing
     if (!session || book.isExhausted(session)) return false
     let budget = SEALS_A_STEP
+    while (budget > 0 && this.#urgent.length > 0 && this.#hasRoom('live') && !book.isExhausted(session)) {
+      const batch = this.#urgent.shift()!
+      if (!this.#mayFly(batch)) this.#backlogDone = false
+      else if (this.#seal(book, session, batch, 'live', now, out)) budget--
+    }
     while (budget > 0 && this.#live.length > 0 && this.#hasRoom('live') && !book.isExhausted(session)) {
       const batch = this.#live.shift()!
       if (!this.#mayFly(batch)) this.#backlogDone = false

@@ -20,7 +20,7 @@ export interface SiteState {
   readonly siteRevision: number
   /** The signed prekey record with the highest number ever seen. */
   readonly record?: Uint8Array
-  /** Every NOTICE up to this id was taken. */
+  /** Every NOTICE and COMMAND up to this id was taken; no such COMMAND is carried out. */
   readonly downThrough: number
 }
 

@@ -35,6 +35,10 @@ export interface Source {
   /** Resolves when nothing of the source runs any more; no sample is handed over after that. */
   stop(): Promise<void>
   status(): SourceStatus
+  /** Measures now, beside its interval; resolves when what it said was handed over. Absent: it sends by itself. */
+  readNow?(): Promise<void>
+  /** Measures at this interval until it is started again. Absent: it has none. */
+  setInterval?(intervalMs: number): void
 }
 
 export interface SourceStatus {

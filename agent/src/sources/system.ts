@@ -24,6 +24,8 @@ interface Part {
   readonly pauses: Backoff
   /** Of the poll under way; gone when it was given up. */
   current: symbol | undefined
+  /** Resolves when that poll is over. */
+  polled: Promise<void>
   /** Polls that have not settled, given up or not. */
   unsettled: number
   notBeforeMs: number
@@ -43,6 +45,7 @@ export class SystemSource implements Source {
   readonly #delivery: Delivery
   #parts: readonly Part[] = []
   #nextRoundMs = 0
+  #intervalMs: number
   #cancelRound: (() => void) | undefined
   readonly #cancelLimits = new Set<() => void>()
   #run: symbol | undefined
@@ -52,6 +55,7 @@ export class SystemSource implements Source {
     this.#options = options
     this.#context = context
     this.#machine = machine
+    this.#intervalMs = options.intervalMs
     this.#health = new Health({ name: options.name, type: 'system' }, options.readings.length, context.clock)
     this.#delivery = new Delivery(context, this.#health)
   }
@@ -76,11 +80,30 @@ export class SystemSource implements Source {
       probe: probes[reading],
       pauses: new Backoff(POLL_RETRY_FIRST_MS, POLL_RETRY_MOST_MS),
       current: undefined,
+      polled: Promise.resolve(),
       unsettled: 0,
       notBeforeMs: -Infinity,
     }))
+    this.#intervalMs = this.#options.intervalMs
     this.#nextRoundMs = this.#context.clock.monoMs()
     this.#round()
+  }
+
+  async readNow(): Promise<void> {
+    const asked = this.#parts.map((part) => {
+      // One that is under way is as new; one that hangs is not asked again.
+      if (part.current === undefined && part.unsettled < MAX_POLLS_HANGING) this.#poll(part)
+      return part.polled
+    })
+    await Promise.all(asked)
+  }
+
+  setInterval(intervalMs: number): void {
+    if (this.#run === undefined) return
+    this.#intervalMs = intervalMs
+    this.#cancelRound?.()
+    this.#nextRoundMs = this.#context.clock.monoMs() + intervalMs
+    this.#cancelRound = this.#context.timers.after(intervalMs, () => this.#round())
   }
 
   stop(): Promise<void> {
@@ -110,7 +133,7 @@ export class SystemSource implements Source {
         this.#poll(part)
     }
     // On the grid of the interval, whatever the rounds took; rounds that a sleeping machine missed are not made up for.
-    const { intervalMs } = this.#options
+    const intervalMs = this.#intervalMs
     const behindMs = nowMs - this.#nextRoundMs
     this.#nextRoundMs += intervalMs * (1 + Math.max(0, Math.floor(behindMs / intervalMs)))
     this.#cancelRound = this.#context.timers.after(this.#nextRoundMs - nowMs, () => this.#round())
@@ -120,9 +143,12 @@ export class SystemSource implements Source {
     const poll = Symbol(part.reading)
     part.current = poll
     part.unsettled++
+    let over: () => void = () => undefined
+    part.polled = new Promise((resolve) => (over = resolve))
     const cancelLimit = this.#context.timers.after(POLL_LIMIT_MS, () => {
       this.#cancelLimits.delete(cancelLimit)
       part.current = undefined
+      over()
       this.#later(part)
       this.#health.raise(
         part.reading,
@@ -139,6 +165,7 @@ export class SystemSource implements Source {
       cancelLimit()
       this.#cancelLimits.delete(cancelLimit)
       if (this.#parts.includes(part)) act()
+      over()
     }
     part.probe().then(
       (answer) => settled(() => this.#answered(part, answer)),

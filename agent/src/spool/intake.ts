@@ -6,6 +6,8 @@ export interface Pending {
   readonly reading: Reading
   /** Monotonic milliseconds at which it was handed over. */
   readonly atMs: number
+  /** Its batch is closed with it, and sealed before others. */
+  readonly urgent: boolean
   readonly done: () => void
   readonly failed: (error: Error) => void
 }
@@ -25,12 +27,12 @@ export class Intake {
     return this.#pending.length >= READINGS_A_TURN
   }
 
-  add(reading: Reading, atMs: number): Promise<void> {
+  add(reading: Reading, atMs: number, urgent: boolean): Promise<void> {
     if (this.#pending.length >= MAX_PENDING_READINGS) {
       const text = `${MAX_PENDING_READINGS} readings wait for the disk already`
       return Promise.reject(new AgentError('FW_SPOOL_BUSY', text))
     }
-    return new Promise((done, failed) => void this.#pending.push({ reading, atMs, done, failed }))
+    return new Promise((done, failed) => void this.#pending.push({ reading, atMs, urgent, done, failed }))
   }
 
   take(): Pending[] {

@@ -23,8 +23,8 @@ export interface SpoolOptions {
 }
 
 export interface SpoolHandlers {
-  /** A batch is closed and on disk: it may be sealed. */
-  closed(batch: HeldBatch): void
+  /** A batch is closed and on disk: it may be sealed; an urgent one before all others. */
+  closed(batch: HeldBatch, urgent: boolean): void
   /** These will not be sent any more. */
   dropped(batches: readonly BatchPlace[]): void
 }

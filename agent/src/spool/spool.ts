@@ -108,19 +108,19 @@ export class Spool {
   }
 
   /**
-   * Resolves when the reading is on disk. Throws or rejects with ProtocolError FW_READING_INVALID for one that no batch can
+   * Resolves when the reading is on disk. An urgent one waits for no batch interval. Throws or rejects with ProtocolError FW_READING_INVALID for one that no batch can
    * hold, AgentError FW_SPOOL_FULL where `on_full` lets new readings give way (it is counted and reported as a gap),
    * FW_SPOOL_BUSY where the disk is too far behind, FW_SPOOL_CLOSED after `close`.
    */
-  append(reading: Reading): Promise<void> {
+  append(reading: Reading, urgent = false): Promise<void> {
     try {
       checkReading(reading)
     } catch (error) {
       return Promise.reject(error instanceof Error ? error : new Error(String(error)))
     }
     if (this.#ended) return Promise.reject(new AgentError('FW_SPOOL_CLOSED', 'the agent is ending'))
-    const added = this.#intake.add(reading, this.#now())
-    this.#arm(this.#intake.isPressing ? 0 : Math.min(COMMIT_MS, this.#intervalMs))
+    const added = this.#intake.add(reading, this.#now(), urgent)
+    this.#arm(urgent || this.#intake.isPressing ? 0 : Math.min(COMMIT_MS, this.#intervalMs))
     return added
   }
 
@@ -289,7 +289,8 @@ export class Spool {
     if (this.#leftovers.some) await this.#leftovers.finish(this.#counters, this.#streams, this.#finished)
     const now = this.#now()
     const taken = this.#blockedUntil <= now ? this.#next() : []
-    const closing = this.#closeNow
+    const urgent = taken.some((pending) => pending.urgent)
+    const closing = this.#closeNow || urgent
     let work = this.#draft(taken, closing, now)
     const room = taken.length === 0 || this.#makeRoom(work)
     if (!room) {
@@ -325,7 +326,7 @@ export class Spool {
     if (room) for (const { done } of taken) done()
     for (const batch of work.closed) {
       this.#keepFresh(batch)
-      this.#handlers.closed(batch)
+      this.#handlers.closed(batch, urgent)
     }
     if (work.dropped.length > 0) this.#handlers.dropped(work.dropped)
   }
@@ -347,7 +348,7 @@ export class Spool {
   readonly #finished = (record: StreamRecord, batches: readonly ClosedBatch[]): void => {
     this.#streams.set(record.id, record)
     this.#shelf.touched(record.id)
-    for (const batch of batches) this.#handlers.closed(batch)
+    for (const batch of batches) this.#handlers.closed(batch, false)
   }
 
   /** Memory follows the disk. */

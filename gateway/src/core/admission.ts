@@ -11,6 +11,7 @@ import {
   type RefusalCode,
 } from '@fieldwhisper/protocol'
 import type { Agent, Agents } from './agents.js'
+import type { Commands } from './commands.js'
 import { MAX_REFUSALS_KEPT, MAX_REVISION_JUMP, REFUSAL_INTERVAL_MS, REPEAT_ANSWER_MS } from './constants.js'
 import type { PendingHello } from './door.js'
 import type { InviteRecord, Invites } from './invites.js'
@@ -35,6 +36,7 @@ export interface Admitted {
 
 interface Parts {
   readonly agents: Agents
+  readonly commands: Commands
   readonly invites: Invites
   readonly ledger: Ledger
   readonly meta: Meta
@@ -136,7 +138,7 @@ export class Admission {
 
   /** Ends a device: its sessions, and its declared but missing readings are told under its name. */
   revoke(turn: Turn, agent: Agent, replaced: boolean): void {
-    const { agents, sessions, ledger, ports, meta, news } = this.#parts
+    const { agents, sessions, ledger, ports, meta, news, commands } = this.#parts
     agent.status = 'revoked'
     agents.save(turn, agent)
     sessions.endAll(turn, agent.key)
@@ -148,6 +150,7 @@ export class Admission {
     losses.add('revoked', { batches: missing })
     losses.tell(turn, agent, news)
     turn.then(() => ports.agentGone(agent.id))
+    turn.then(() => commands.gone(agent))
     const why = replaced ? 'is replaced by a new device' : 'is revoked'
     turn.then(() => news.report(agent, 'info', 'FW_AGENT_REVOKED', `${agent.name} ${why}`, { missing }))
   }

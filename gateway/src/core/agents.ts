@@ -34,7 +34,7 @@ export interface Agent {
   readonly inviteId: number
   /** It said that it keeps K. */
   confirmed: boolean
-  /** NOTICEs [noticeFrom, noticeNext) are not yet taken. */
+  /** NOTICEs and COMMANDs [noticeFrom, noticeNext) are not yet taken. */
   noticeFrom: number
   noticeNext: number
   /** Counters for the operator: readings published, readings and batches known lost. */

@@ -10,6 +10,7 @@ import {
 } from '@fieldwhisper/protocol'
 import type { Clock } from '@fieldwhisper/host'
 import type { Agent } from './agents.js'
+import type { Commands } from './commands.js'
 import {
   HOLD_REPEAT_MS,
   HOUR_MS,
@@ -36,6 +37,7 @@ export interface SiteFacts {
 }
 
 interface Parts {
+  readonly commands: Commands
   readonly ledger: Ledger
   readonly prekeys: Prekeys
   readonly ports: Ports
@@ -72,7 +74,7 @@ export class Answers {
     if (!setup && !talk.acks.take(now)) return
     // While something is held back the ledger in memory may be ahead of the disk: nothing of it is acknowledged.
     const named = hold ? [] : namedNow(talk)
-    const messages: DownMessage[] = [this.#ack(session, named, now, hold)]
+    const messages: DownMessage[] = [this.#ack(session, agent, named, now, hold)]
     if (setup) messages.push(...this.#setup(session, agent, now))
     if (hold) talk.holdSaidAt = now
     answered(talk, named)
@@ -90,8 +92,14 @@ export class Answers {
     ports.deposit(packet)
   }
 
-  #ack(session: Session, named: readonly string[], now: number, hold: HoldReason | undefined): AckMessage {
-    const { ledger, clock } = this.#parts
+  #ack(
+    session: Session,
+    agent: Agent,
+    named: readonly string[],
+    now: number,
+    hold: HoldReason | undefined,
+  ): AckMessage {
+    const { ledger, clock, commands } = this.#parts
     const { talk } = session
     let ranges = ACK_RANGES
     const streams = named.map((name) => {
@@ -107,10 +115,11 @@ export class Answers {
       ...(talk.stamp && { echo: { stampMs: talk.stamp.stampMs, delayMs: now - talk.stamp.at } }),
       ...(clock.quality() === 'synchronised' && { wallMs: clock.wallMs() }),
       ...(hold && { hold }),
+      ...(talk.replied && { replyThrough: commands.replyThrough(agent) }),
     }
   }
 
-  /** WELCOME and PREKEY until the agent is ready, NOTICE until it has it; of all its sessions only in those it may still keep. */
+  /** WELCOME and PREKEY until the agent is ready, NOTICE and COMMAND until it has them; of all its sessions only in those it may still keep. */
   setupWanted({ confirmed, supersededRunning }: Session, { noticeFrom, noticeNext }: Agent): boolean {
     return supersededRunning === undefined && (!confirmed || noticeFrom < noticeNext)
   }
@@ -144,11 +153,21 @@ export class Answers {
     if (!session.confirmed && oneTime && newest) {
       messages.push({ kind: 'prekey', oneTime: oneTime.record, newest: newest.record })
     }
+    const { commands, below } = this.#parts.commands.next(agent, session, now)
+    const id = this.#noticeBelow(agent, below)
     // A NOTICE says how things are now, so the last one stands for all; beside a WELCOME, which says the same, there is no room.
-    if (!welcome && agent.noticeFrom < agent.noticeNext) {
-      messages.push({ kind: 'notice', id: agent.noticeNext - 1, siteRevision, doorbell, relays, certificate })
+    if (!welcome && id !== undefined) {
+      messages.push({ kind: 'notice', id, siteRevision, doorbell, relays, certificate })
     }
+    messages.push(...commands)
     return messages
+  }
+
+  /** The highest id that a NOTICE may have; that of a command which is over is taken with it. */
+  #noticeBelow(agent: Agent, below: number): number | undefined {
+    for (let id = below - 1; id >= agent.noticeFrom; id--)
+      if (!this.#parts.commands.isOpen(agent, id)) return id
+    return undefined
   }
 }
 

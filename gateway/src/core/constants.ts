@@ -109,6 +109,15 @@ export const STREAMS_FORGOTTEN = 128
 export const MAX_ACKED_STREAMS = 33
 /** An agent that claims to have taken NOTICEs beyond this is not believed: ids have 32 bits. */
 export const MAX_NOTICE_ID = 0x7fff_ffff
+/** Commands without an answer: of one agent, as many as it takes; of all, what a script gone wild may hold in memory (2 MiB). */
+export const MAX_COMMANDS_AN_AGENT = 64
+export const MAX_OPEN_COMMANDS = 1_000
+/** Commands in one packet: what an ACK and a NOTICE at their largest leave of it, so at least one. */
+export const COMMAND_BYTES_A_PACKET = 3_500
+/** An answer that was given in the last moment is waited for. */
+export const COMMAND_GRACE_MS = 2_000
+/** A command that was taken may work for 10 s after its time was over; its answer has as much again to come by half. */
+export const COMMAND_WORK_MS = 15_000
 /** Links that asked again since the last answer of a session. */
 export const MAX_ASKERS = 8
 /** Refused devices whose answer is kept. */

@@ -15,6 +15,7 @@ import { GatewayError } from '../errors.js'
 import { Admission } from './admission.js'
 import { Agents, type Agent } from './agents.js'
 import { Answers, type SiteFacts } from './answers.js'
+import { checkCommand, Commands, type CommandAnswer, type CommandRequest } from './commands.js'
 import {
   CALM_BYTES,
   HOLD_LOOK_MS,
@@ -73,6 +74,7 @@ export class GatewayCore {
   readonly directoryKey: AddressKey
   readonly #options: CoreOptions
   readonly #admission: Admission
+  readonly #commands: Commands
   readonly #answers: Answers
   readonly #lines: Lines
   readonly #failedPackets: FailedPackets
@@ -109,9 +111,12 @@ export class GatewayCore {
     const news = new News({ ports, clock, nextSequence })
     const lines = new Lines({ agents, sessions, news }, now)
     this.#lines = lines
+    const commands = new Commands({ agents, news })
+    this.#commands = commands
     this.#failedPackets = new FailedPackets(news)
     const parts = {
       agents,
+      commands,
       invites,
       ledger,
       lines,
@@ -200,6 +205,7 @@ export class GatewayCore {
       this.#holdLookedAt = now
       this.#sayHold(now, hold)
     }
+    this.#commands.expire(now)
     this.#setAside.tick(now, (arrival) => this.#arrive(arrival), !hold && this.waitingBytes < CALM_BYTES)
     this.#release()
     for (const session of this.#speaking) this.#consider(session, now)
@@ -260,6 +266,30 @@ export class GatewayCore {
     })
   }
 
+  /**
+   * Has an agent carry out a command, at most once and not later than its time to live, and resolves with what became of it; that takes
+   * 15 s more at most. Rejects with GatewayError FW_COMMAND_INVALID, FW_COMMAND_TOO_LARGE, FW_COMMAND_TOO_MANY, FW_COMMAND_HELD,
+   * FW_AGENT_UNKNOWN, or why the disk did not take it.
+   */
+  async command(name: string, request: CommandRequest): Promise<CommandAnswer> {
+    return await this.#turns.command((turn) => {
+      checkCommand(request)
+      const agent = this.#named(name)
+      if (agent.status === 'waiting') {
+        const text = `${name} waits for the operator: fieldwhisper-gateway confirm ${name}`
+        throw new GatewayError('FW_COMMAND_HELD', text)
+      }
+      const answer = this.#commands.give(turn, agent, request)
+      turn.then(() => this.#speakTo(agent))
+      return answer
+    })
+  }
+
+  /** Commands that wait for their answer. */
+  get openCommands(): number {
+    return this.#commands.size
+  }
+
   /** Its state was just restored from a backup that was made then: to be said before it runs. */
   restoredFromBackup(made: string): Promise<void> {
     return this.#change((turn) => this.#restores.fromBackup(turn, made))
@@ -312,6 +342,7 @@ export class GatewayCore {
 
   /** What is opened is committed; nothing more is taken. */
   stop(): Promise<void> {
+    this.#commands.stop()
     return this.#turns.stop()
   }
 
@@ -380,6 +411,15 @@ export class GatewayCore {
     for (const session of this.sessions.all()) {
       session.talk.setupAt = now
       this.#speaking.add(session)
+    }
+  }
+
+  #speakTo({ key }: Agent): void {
+    const now = this.#options.clock.monoMs()
+    for (const session of this.sessions.of(key)) {
+      Object.assign(session.talk, { setupAt: now, setupStep: 0 })
+      this.#speaking.add(session)
+      this.#consider(session, now)
     }
   }
 

@@ -7,12 +7,14 @@ import {
   type ClockReport,
   type DataMessage,
   type GapMessage,
+  type ReplyMessage,
   type SealedBatch,
   type UpMessage,
 } from '@fieldwhisper/protocol'
 import type { Clock } from '@fieldwhisper/host'
 import { outboxWrite } from '../bridge/outbox-entry.js'
 import type { Agent, Agents } from './agents.js'
+import type { Commands } from './commands.js'
 import { MAX_NOTICE_ID, MAX_OPEN_STREAMS, SETUP_REPEAT_MAX_MS } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Ledger } from './ledger.js'
@@ -25,6 +27,7 @@ import type { Turn } from './turn.js'
 
 interface Parts {
   readonly agents: Agents
+  readonly commands: Commands
   readonly invites: Invites
   readonly ledger: Ledger
   readonly lines: Lines
@@ -55,7 +58,7 @@ export class Inbox {
 
   /** Takes one opened content; a content that does not read counts as empty and is reported. */
   take(turn: Turn, session: Session, agent: Agent, content: Uint8Array, path: Path): void {
-    const { news, clock, lines, sessions } = this.#parts
+    const { news, clock, lines, sessions, commands } = this.#parts
     sessions.revive(turn, session)
     lines.heard(agent, turn.now)
     session.talk.heardAt = turn.now
@@ -73,9 +76,12 @@ export class Inbox {
     const opened = { turn, session, agent, path, losses: new Losses() }
     for (const message of messages) {
       if (message.kind === 'gap') this.#gap(opened, message)
+      else if (message.kind === 'reply') this.#reply(opened, message)
       else this.#data(opened, message)
     }
     opened.losses.tell(turn, agent, news)
+    // A command that waited for this session, or for a stamp in it, goes out at once.
+    if (commands.isDue(agent, session, turn.now)) session.talk.setupAt = turn.now
   }
 
   #data(opened: Opened, data: DataMessage): void {
@@ -159,14 +165,21 @@ export class Inbox {
     agents.save(turn, agent)
   }
 
-  /** NOTICEs up to this id have arrived. */
+  #reply({ turn, session, agent }: Opened, message: ReplyMessage): void {
+    this.#parts.commands.replied(turn, agent, message)
+    session.talk.replied = true
+    session.talk.ackDue = true
+  }
+
+  /** NOTICEs and COMMANDs up to this id have arrived. */
   #noticed(turn: Turn, session: Session, agent: Agent, through: number): void {
     let from = Math.min(through + 1, agent.noticeNext)
     if (through >= agent.noticeNext && through < MAX_NOTICE_ID) {
       // From a life of this gateway that it does not remember. What it has to say now needs an id above that.
       from = through + 1
       agent.noticeNext = from + 1
-    }
+      this.#parts.commands.renumber(agent)
+    } else this.#parts.commands.taken(agent, through)
     if (from <= agent.noticeFrom) return
     agent.noticeFrom = from
     session.talk.setupAt = turn.now

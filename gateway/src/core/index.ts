@@ -1,4 +1,5 @@
 export { CORE_TABLES } from './tables.js'
+export type { CommandAnswer, CommandRequest } from './commands.js'
 export { GatewayCore, type CoreOptions } from './gateway-core.js'
 export type { Agent, AgentStatus } from './agents.js'
 export type { GatewayIdentity, HelloJob, HelloResult, Ports, Route } from './ports.js'

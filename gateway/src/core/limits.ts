@@ -7,11 +7,15 @@ import {
 } from '@fieldwhisper/host'
 import {
   CLOSED_STREAM_LIFE_MS,
+  COMMAND_GRACE_MS,
+  COMMAND_WORK_MS,
   FAILURE_BUDGET,
   FAILURES_IN_ALL,
   HELLO_BUDGET,
   INVITE_LIFE_MS,
   MAX_CANDIDATES,
+  MAX_COMMANDS_AN_AGENT,
+  MAX_OPEN_COMMANDS,
   MAX_OPEN_INVITES,
   MAX_OPEN_STREAMS,
   MAX_PARKED_BYTES,
@@ -93,6 +97,7 @@ export function helloBudgets(
 }
 
 const PARTS = 'test/unit/gateway/core-parts.test.ts'
+const COMMANDS = 'test/unit/gateway/core-commands.test.ts'
 const HOSTILE = 'test/unit/gateway/core-hostile.test.ts'
 
 /** How long a gateway keeps what agents come back with. All of it counts the time that the gateway runs. */
@@ -253,6 +258,38 @@ export const CORE_CONSTANTS: Readonly<Record<string, LimitConstant>> = {
     reason: 'Bounds the record of an agent that leaves holes on purpose.',
     source: 'DESIGN 5',
     test: HOSTILE,
+  },
+  MAX_COMMANDS_AN_AGENT: {
+    value: MAX_COMMANDS_AN_AGENT,
+    unit: 'commands',
+    meaning: 'Commands to one device that have no answer yet; the next one is refused.',
+    reason: 'As many as a device keeps answers for.',
+    source: 'DESIGN 6',
+    test: COMMANDS,
+  },
+  MAX_OPEN_COMMANDS: {
+    value: MAX_OPEN_COMMANDS,
+    unit: 'commands',
+    meaning: 'Commands to all devices that have no answer yet; the next one is refused.',
+    reason: 'A script that gives commands without end fills two MiB of memory.',
+    source: 'DESIGN 6',
+    test: COMMANDS,
+  },
+  COMMAND_GRACE_MS: {
+    value: COMMAND_GRACE_MS,
+    unit: 'ms',
+    meaning: 'The word that a command was taken is waited for so long after its time.',
+    reason: 'It was taken in the last moment, and its packet is on the way.',
+    source: 'DESIGN 6',
+    test: COMMANDS,
+  },
+  COMMAND_WORK_MS: {
+    value: COMMAND_WORK_MS,
+    unit: 'ms',
+    meaning: 'The answer to a command that was taken is waited for so long after its time.',
+    reason: 'A program of an output has 10 s, and its answer a way to go.',
+    source: 'DESIGN 6',
+    test: COMMANDS,
   },
   MAX_RECORD_JUMP: {
     value: MAX_RECORD_JUMP,

@@ -87,13 +87,15 @@ export interface Talk {
   ackDue: boolean
   /** Streams with a smaller start number are settled by a gap. */
   startsBefore: number
+  /** A REPLY came in this session: its agent reads an ACK that says so. */
+  replied: boolean
   readonly acks: TokenBucket
   stamp: { readonly stampMs: number; readonly at: number } | undefined
   /** The agent was heard, or might have been: a new process has not listened yet. */
   heardAt: number
   repeatedAt: number
   holdSaidAt: number
-  /** WELCOME, PREKEY, NOTICE: when next, and the step to the one after. */
+  /** WELCOME, PREKEY, NOTICE, COMMAND: when next, and the step to the one after. */
   setupAt: number
   setupStep: number
   /** An answer is queued. */
@@ -108,6 +110,7 @@ export function newTalk(now: number): Talk {
     unanswered: new Set(),
     ackDue: false,
     startsBefore: 0,
+    replied: false,
     acks: new TokenBucket({ perSecond: ACKS_PER_SECOND, burst: ACK_BURST }, now),
     stamp: undefined,
     heardAt: now,

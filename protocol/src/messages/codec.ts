@@ -1,27 +1,46 @@
 import { concat, readU16, u16 } from '../bytes.js'
 import { decodeCbor, encodeCbor, type CborValue } from '../cbor.js'
-import { MAX_ACK_BYTES } from '../constants.js'
+import { MAX_ACK_BYTES, MAX_COMMAND_BYTES } from '../constants.js'
 import { malformed, ProtocolError } from '../errors.js'
 import * as down from './down.js'
 import type { DownMessage, Message, UpMessage } from './types.js'
 import * as up from './up.js'
 
-/** Kind bytes. 3 (REPLY) and 21 (COMMAND) are reserved; unknown kinds are skipped. */
-const KIND = { data: 1, gap: 2, ack: 16, welcome: 17, prekey: 18, refused: 19, notice: 20 } as const
+/** Kind bytes; unknown kinds are skipped. */
+const KIND = {
+  data: 1,
+  gap: 2,
+  reply: 3,
+  ack: 16,
+  welcome: 17,
+  prekey: 18,
+  refused: 19,
+  notice: 20,
+  command: 21,
+} as const
+
+/** Largest bodies of those that have a bound of their own. */
+const MAX_BODY: Readonly<Partial<Record<Message['kind'], number>>> = {
+  ack: MAX_ACK_BYTES,
+  reply: MAX_COMMAND_BYTES,
+  command: MAX_COMMAND_BYTES,
+}
 
 const HEAD_BYTES = 3
 /** A content holds few messages; more of them is somebody's game. */
 const MAX_MESSAGES = 64
 
-/** kind u8 ‖ length u16 ‖ CBOR body, one after the other. Throws FW_TOO_LARGE on an ACK above MAX_ACK_BYTES. */
+/** kind u8 ‖ length u16 ‖ CBOR body, one after the other. Throws FW_TOO_LARGE on an ACK, COMMAND or REPLY above its bound. */
 export function encodeMessages(messages: readonly Message[]): Uint8Array {
   return concat(
     ...messages.map((message) => {
       const body = encodeCbor(encodeBody(message))
-      if (message.kind === 'ack' && body.length > MAX_ACK_BYTES) {
+      const most = MAX_BODY[message.kind]
+      if (most !== undefined && body.length > most) {
+        const what = message.kind.toUpperCase()
         throw new ProtocolError(
           'FW_TOO_LARGE',
-          `an ACK of ${body.length} bytes, at most ${MAX_ACK_BYTES} are allowed`,
+          `${what} of ${body.length} bytes, at most ${most} are allowed`,
         )
       }
       return concat(Uint8Array.of(KIND[message.kind]), u16(body.length), body)
@@ -31,9 +50,10 @@ export function encodeMessages(messages: readonly Message[]): Uint8Array {
 
 /** What an agent may say; throws FW_MALFORMED, and then nothing of the content counts. */
 export function decodeUp(content: Uint8Array): UpMessage[] {
-  return decodeWith(content, (kind, body) => {
+  return decodeWith(content, (kind, body): UpMessage | undefined => {
     if (kind === KIND.data) return up.decodeData(decodeCbor(body))
     if (kind === KIND.gap) return up.decodeGap(decodeCbor(body))
+    if (kind === KIND.reply) return up.decodeReply(decodeCbor(atMost(body, MAX_COMMAND_BYTES)))
     return undefined
   })
 }
@@ -46,6 +66,7 @@ export function decodeDown(content: Uint8Array): DownMessage[] {
     if (kind === KIND.prekey) return down.decodePrekey(decodeCbor(body))
     if (kind === KIND.refused) return down.decodeRefused(decodeCbor(body))
     if (kind === KIND.notice) return down.decodeNotice(decodeCbor(body))
+    if (kind === KIND.command) return down.decodeCommand(decodeCbor(atMost(body, MAX_COMMAND_BYTES)))
     return undefined
   })
 }
@@ -61,6 +82,8 @@ function encodeBody(message: Message): CborValue {
       return up.encodeData(message)
     case 'gap':
       return up.encodeGap(message)
+    case 'reply':
+      return up.encodeReply(message)
     case 'ack':
       return down.encodeAck(message)
     case 'welcome':
@@ -71,6 +94,8 @@ function encodeBody(message: Message): CborValue {
       return down.encodeRefused(message)
     case 'notice':
       return down.encodeNotice(message)
+    case 'command':
+      return down.encodeCommand(message)
   }
 }
 

@@ -1,8 +1,10 @@
-import { asArray, asBytes, asFinite, asUint, type CborValue } from '../cbor.js'
+import { asArray, asBytes, asFinite, asText, asUint, type CborValue } from '../cbor.js'
 import {
   ADDRESS_BYTES,
   KEY_BYTES,
   MAX_ACK_RANGES,
+  MAX_COMMAND_NAME_BYTES,
+  MAX_COMMAND_TTL_MS,
   MAX_FLOORS,
   MAX_MONO_MS,
   MAX_WALL_MS,
@@ -13,9 +15,10 @@ import { malformed } from '../errors.js'
 import { MAX_AGENT_CERTIFICATE_BYTES } from '../identity/certificate.js'
 import { RECORD_BYTES } from '../identity/record.js'
 import { relaysFromCbor, relaysToCbor } from '../identity/relay-info.js'
-import { rangesFromCbor, rangesToCbor, wordFromCbor, wordToCbor } from './fields.js'
+import { fieldsFromCbor, rangesFromCbor, rangesToCbor, wordFromCbor, wordToCbor } from './fields.js'
 import type {
   AckMessage,
+  CommandMessage,
   DoorbellSecret,
   HoldReason,
   NoticeMessage,
@@ -31,9 +34,9 @@ const REFUSALS: readonly RefusalCode[] = ['invite-expired', 'invite-used', 'revo
 /** Streams one ACK may name: those of one DATA and some more, all within MAX_ACK_BYTES. */
 export const MAX_ACK_STREAMS = 2 * MAX_FLOORS
 
-/** [streams, starts before, given up below, [stamp, delay] or null, wall ms or null, hold or null] */
+/** [streams, starts before, given up below, [stamp, delay] or null, wall ms or null, hold or null], and reply through where there is one */
 export function encodeAck(message: AckMessage): CborValue {
-  const { echo } = message
+  const { echo, replyThrough } = message
   return [
     message.streams.map(({ stream, through, ranges }) => [stream, through, rangesToCbor(ranges)]),
     message.startsBefore,
@@ -41,11 +44,12 @@ export function encodeAck(message: AckMessage): CborValue {
     echo ? [echo.stampMs, echo.delayMs] : null,
     message.wallMs ?? null,
     message.hold ? wordToCbor(HOLDS, message.hold) : null,
+    ...(replyThrough === undefined ? [] : [replyThrough]),
   ]
 }
 
 export function decodeAck(value: CborValue): AckMessage {
-  const [streams, startsBefore, givenUpBelow, echo, wall, hold] = asArray(value, 'ACK', 6)
+  const [streams, startsBefore, givenUpBelow, echo, wall, hold, replies] = asArray(value, 'ACK', 6, 7)
   return {
     kind: 'ack',
     streams: asArray(streams, 'streams', 0, MAX_ACK_STREAMS).map(decodeStreamAck),
@@ -54,6 +58,7 @@ export function decodeAck(value: CborValue): AckMessage {
     ...(echo !== null && { echo: decodeEcho(echo) }),
     ...(wall !== null && { wallMs: asFinite(wall, 'gateway time', MIN_WALL_MS, MAX_WALL_MS) }),
     ...(hold !== null && { hold: wordFromCbor(HOLDS, hold, 'hold reason') }),
+    ...(replies !== undefined && { replyThrough: asUint(replies, 'command id') }),
   }
 }
 
@@ -128,6 +133,23 @@ export function decodeNotice(value: CborValue): NoticeMessage {
     ...(certificate !== null && {
       certificate: asBytes(certificate, 'certificate', 1, MAX_AGENT_CERTIFICATE_BYTES),
     }),
+  }
+}
+
+/** [id, stamp, ttl, name, arguments] */
+export function encodeCommand({ id, stampMs, ttlMs, name, args }: CommandMessage): CborValue {
+  return [id, stampMs, ttlMs, name, args]
+}
+
+export function decodeCommand(value: CborValue): CommandMessage {
+  const [id, stamp, ttl, name, args] = asArray(value, 'COMMAND', 5)
+  return {
+    kind: 'command',
+    id: asUint(id, 'command id'),
+    stampMs: asFinite(stamp, 'stamp', 0, MAX_MONO_MS),
+    ttlMs: asUint(ttl, 'time to live', MAX_COMMAND_TTL_MS),
+    name: asText(name, 'command', 1, MAX_COMMAND_NAME_BYTES),
+    args: fieldsFromCbor(args, 'the arguments'),
   }
 }
 

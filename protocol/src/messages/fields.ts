@@ -1,6 +1,7 @@
-import { asArray, asUint, type CborValue } from '../cbor.js'
+import { asArray, asFinite, asText, asUint, type CborValue } from '../cbor.js'
+import { MAX_FIELD_NAME_BYTES, MAX_FIELDS } from '../constants.js'
 import { malformed } from '../errors.js'
-import type { Range } from './types.js'
+import type { Fields, FieldValue, Range } from './types.js'
 
 export function rangesToCbor(ranges: readonly Range[]): CborValue {
   return ranges.map(({ from, to }) => [from, to])
@@ -29,4 +30,21 @@ export function wordFromCbor<T extends string>(
   what: string,
 ): T {
   return words[asUint(value, what, words.length - 1)]!
+}
+
+/** The decoder takes no more bytes than a whole message may have, so a value needs no bound of its own. */
+export function fieldsFromCbor(value: CborValue | undefined, what: string): Fields {
+  const names = new Set<string>()
+  return asArray(value, what, 0, MAX_FIELDS).map((entry) => {
+    const [first, second] = asArray(entry, what, 2)
+    const name = asText(first, what, 1, MAX_FIELD_NAME_BYTES)
+    if (names.has(name)) throw malformed(`${what} name a field twice`)
+    names.add(name)
+    return [name, fieldValue(second, what)] as const
+  })
+}
+
+function fieldValue(value: CborValue | undefined, what: string): FieldValue {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
+  return asFinite(value, what)
 }

@@ -48,7 +48,7 @@ export interface DataMessage {
   readonly ready: boolean
   /** Id of the oldest session in which something is outstanding. */
   readonly oldestSession?: Uint8Array
-  /** Every NOTICE and COMMAND up to this id has been taken. */
+  /** Every NOTICE and COMMAND up to this id has been taken: on disk, and a COMMAND will not be taken twice. */
   readonly downThrough: number
   /** The agent's monotonic milliseconds when it sealed this. */
   readonly stampMs: number
@@ -66,6 +66,30 @@ export interface GapMessage {
     | { readonly stream: Uint8Array; readonly ranges: readonly Range[] }
     /** Every stream whose start number is below this. */
     | { readonly startsBefore: number }
+}
+
+/** An argument of a command, or a value in its result. */
+export type FieldValue = number | string | boolean | null
+
+/** Named values, each name once. */
+export type Fields = readonly (readonly [name: string, value: FieldValue])[]
+
+/**
+ * done: carried out. refused: not carried out, and would not be the next time. failed: begun, and not brought to its end. expired: not
+ * carried out, it came too late. unknown: taken, and nobody knows any more what became of it.
+ */
+export type ReplyStatus = 'done' | 'refused' | 'failed' | 'expired' | 'unknown'
+
+export interface ReplyMessage {
+  readonly kind: 'reply'
+  /** Of the COMMAND. */
+  readonly id: number
+  readonly status: ReplyStatus
+  /** A code of docs/errors.md, at most 64 bytes. */
+  readonly code: string
+  /** For the person who gave the command, at most 256 bytes. */
+  readonly text: string
+  readonly result: Fields
 }
 
 export interface StreamAck {
@@ -91,6 +115,8 @@ export interface AckMessage {
   /** Unix milliseconds; only from a gateway whose own clock is synchronised. */
   readonly wallMs?: number
   readonly hold?: HoldReason
+  /** No REPLY up to this id is waited for. Only to an agent that sent a REPLY: earlier releases refuse an ACK that has it. */
+  readonly replyThrough?: number
 }
 
 export interface DoorbellSecret {
@@ -135,6 +161,20 @@ export interface NoticeMessage {
   readonly certificate?: Uint8Array
 }
 
-export type UpMessage = DataMessage | GapMessage
-export type DownMessage = AckMessage | WelcomeMessage | PrekeyMessage | RefusedMessage | NoticeMessage
+export interface CommandMessage {
+  readonly kind: 'command'
+  /** From the same row as those of NOTICE. */
+  readonly id: number
+  /** The agent's monotonic milliseconds when the command was given, as far as the gateway knows: its newest stamp, and the time since. */
+  readonly stampMs: number
+  /** Not carried out later than this after the stamp; 1 to 600,000. */
+  readonly ttlMs: number
+  /** 1 to 64 bytes. */
+  readonly name: string
+  readonly args: Fields
+}
+
+export type UpMessage = DataMessage | GapMessage | ReplyMessage
+export type DownMessage =
+  AckMessage | WelcomeMessage | PrekeyMessage | RefusedMessage | NoticeMessage | CommandMessage
 export type Message = UpMessage | DownMessage

@@ -1,19 +1,31 @@
-import { asArray, asBool, asBytes, asFinite, asUint, type CborValue } from '../cbor.js'
+import { asArray, asBool, asBytes, asFinite, asText, asUint, type CborValue } from '../cbor.js'
 import {
   BOOT_ID_BYTES,
   MAX_BATCH_BYTES,
   MAX_FLOORS,
   MAX_GAP_RANGES,
   MAX_MONO_MS,
+  MAX_REPLY_CODE_BYTES,
+  MAX_REPLY_TEXT_BYTES,
   MAX_WALL_MS,
   SESSION_ID_BYTES,
   STREAM_BYTES,
 } from '../constants.js'
 import { malformed } from '../errors.js'
-import { rangesFromCbor, rangesToCbor, wordFromCbor, wordToCbor } from './fields.js'
-import type { ClockReport, DataMessage, GapCause, GapMessage, SealedBatch, StreamState } from './types.js'
+import { fieldsFromCbor, rangesFromCbor, rangesToCbor, wordFromCbor, wordToCbor } from './fields.js'
+import type {
+  ClockReport,
+  DataMessage,
+  GapCause,
+  GapMessage,
+  ReplyMessage,
+  ReplyStatus,
+  SealedBatch,
+  StreamState,
+} from './types.js'
 
 const CAUSES: readonly GapCause[] = ['full', 'age', 'lost', 'corrupt']
+const STATUSES: readonly ReplyStatus[] = ['done', 'refused', 'failed', 'expired', 'unknown']
 
 /** [batch or null, streams, ready, oldest session or null, down through, stamp, clock or null] */
 export function encodeData(message: DataMessage): CborValue {
@@ -62,6 +74,23 @@ export function decodeGap(value: CborValue): GapMessage {
             stream: asBytes(what, 'stream', STREAM_BYTES),
             ranges: rangesFromCbor(ranges, 'gap ranges', MAX_GAP_RANGES),
           },
+  }
+}
+
+/** [id, status, code, text, result] */
+export function encodeReply({ id, status, code, text, result }: ReplyMessage): CborValue {
+  return [id, wordToCbor(STATUSES, status), code, text, result]
+}
+
+export function decodeReply(value: CborValue): ReplyMessage {
+  const [id, status, code, text, result] = asArray(value, 'REPLY', 5)
+  return {
+    kind: 'reply',
+    id: asUint(id, 'command id'),
+    status: wordFromCbor(STATUSES, status, 'status'),
+    code: asText(code, 'code', 0, MAX_REPLY_CODE_BYTES),
+    text: asText(text, 'text', 0, MAX_REPLY_TEXT_BYTES),
+    result: fieldsFromCbor(result, 'the result'),
   }
 }
 

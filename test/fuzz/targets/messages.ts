@@ -16,11 +16,13 @@ function messages(name: string, decode: typeof decodeUp | typeof decodeDown): Ta
     dictionary: [
       Uint8Array.of(1),
       Uint8Array.of(2),
+      Uint8Array.of(3),
       Uint8Array.of(16),
       Uint8Array.of(17),
       Uint8Array.of(18),
       Uint8Array.of(19),
       Uint8Array.of(20),
+      Uint8Array.of(21),
     ],
     run(input) {
       const value = valueOrRefusal([ProtocolError], () => decode(input))

@@ -43,6 +43,8 @@ void t.test('an empty configuration reports this machine, on the LAN and the rel
       on_full: 'drop_oldest',
       order: 'live_first',
     },
+    alarms: [],
+    commands: { allow: ['ping'], outputs: {} },
     limits: DEFAULT_AGENT_LIMITS,
     log: { level: 'info', format: 'text' },
   })
@@ -223,6 +225,22 @@ void t.test('every key of the published schema says what it means', (t) => {
   const silent: string[] = []
   for (const { path, schema } of keys(published)) if (schema['description'] === undefined) silent.push(path)
   t.same(silent, [])
+  t.end()
+})
+
+void t.test('commands: only what this release knows, and outputs with whole paths', (t) => {
+  const commands = (yaml: string): string[] => problems(`commands: ${yaml}`)
+  t.same(commands('{ allow: [] }'), [])
+  t.same(commands('{ allow: [ping, read_now, set_interval, restart_source, write, acknowledge] }'), [])
+  t.ok(commands('{ allow: [reboot] }').length > 0)
+  t.ok(commands('{ outputs: { lamp: { type: file, path: lamp } } }').length > 0)
+  t.ok(commands('{ outputs: { lamp: { type: exec, program: lamp.sh } } }').length > 0)
+  t.ok(commands('{ outputs: { lamp: { type: exec, program: /lamp.sh, shell: true } } }').length > 0)
+  t.ok(commands('{ outputs: { "a/b": { type: file, path: /lamp } } }').length > 0)
+  const many = (count: number): string =>
+    Array.from({ length: count }, (_, i) => `o${i}: { type: file, path: /o }`).join(', ')
+  t.same(commands(`{ outputs: { ${many(32)} } }`), [])
+  t.ok(commands(`{ outputs: { ${many(33)} } }`).length > 0)
   t.end()
 })
 

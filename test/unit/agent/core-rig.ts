@@ -5,7 +5,9 @@ import {
   NO_SESSION,
   NO_SITE,
   type CoreEffect,
+  type CommandReply,
   type CoreEvent,
+  type DueCommand,
   type SessionState,
   type SiteState,
   type Standing,
@@ -35,6 +37,14 @@ export class CoreRig {
   discarded = 0
   lookUps = 0
   intervalMs = 0
+  /** What the agent was to carry out, and what it says at once; undefined: it works on it. */
+  readonly commands: DueCommand[] = []
+  reply: ((command: DueCommand) => CommandReply) | undefined = () => ({
+    status: 'done',
+    code: 'FW_COMMAND_DONE',
+    text: '',
+    result: [],
+  })
   joined: string | undefined
   core!: AgentCore
   /** Packets reach the gateway, answers the agent. */
@@ -87,7 +97,7 @@ export class CoreRig {
       this.now,
     )
     this.spool.spool.handlers = {
-      closed: (batch) => this.feed({ type: 'closed', batch }),
+      closed: (batch, urgent) => this.feed({ type: 'closed', batch, urgent }),
       dropped: (batches) => this.feed({ type: 'dropped', batches }),
     }
     this.feed({ type: 'start' })
@@ -197,6 +207,12 @@ export class CoreRig {
       case 'batchInterval':
         this.intervalMs = effect.atLeastMs
         return
+      case 'command': {
+        const { command } = effect
+        this.commands.push(command)
+        if (this.reply) this.feed({ type: 'replied', id: command.id, reply: this.reply(command) })
+        return
+      }
       case 'event':
         this.events.push(effect.code)
         return

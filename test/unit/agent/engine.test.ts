@@ -1,6 +1,7 @@
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { addressKeyFromSeed, crypto } from '@fieldwhisper/protocol'
 import t from 'tap'
+import { Alarms } from '../../../agent/src/alarms.js'
 import { NO_SESSION, NO_SITE } from '../../../agent/src/core/index.js'
 import { Engine, systemDrive } from '../../../agent/src/engine.js'
 import { Intake } from '../../../agent/src/intake.js'
@@ -41,6 +42,7 @@ void t.test('a state file that cannot be written is reported, and the work goes 
     joined: () => undefined,
     useRelays: () => undefined,
     batchInterval: () => undefined,
+    command: () => undefined,
   })
   engine.start()
   engine.post({ type: 'record', source: 'link 1', record: gateway.signed.record.bytes })
@@ -73,7 +75,7 @@ void t.test('a sample becomes a reading at the time it was taken', async (t) => 
   const rig = await openRig()
   const at = rig.timers.now - 500
   const virtual = { ...clock, monoMs: () => rig.timers.now, wallMs: () => 1_800_000_000_000 }
-  const intake = new Intake(rig.spool, virtual, { event: () => undefined })
+  const intake = new Intake(rig.spool, virtual, { event: () => undefined }, new Alarms([]))
   void intake.accept({ name: 'temperature', unit: 'Cel', value: 21.5, at })
   await rig.timers.turn(1_200)
   const [held] = [...rig.spool.behind()]

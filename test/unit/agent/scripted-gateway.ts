@@ -94,6 +94,8 @@ export class ScriptedGateway {
   givenUpBelow = 0
   wallMs: number | undefined
   noticeId = 0
+  /** In every ACK from now on. */
+  replyThrough: number | undefined
   name = 'pump-7'
   #number = 1
   #order = 0
@@ -173,6 +175,7 @@ export class ScriptedGateway {
       ...(last && { echo: { stampMs: last.stampMs, delayMs: 0 } }),
       ...(this.wallMs !== undefined && { wallMs: this.wallMs }),
       ...(hold && { hold }),
+      ...(this.replyThrough !== undefined && { replyThrough: this.replyThrough }),
     }
   }
 
@@ -276,6 +279,7 @@ export class ScriptedGateway {
             for (let n = from; n < to; n++) this.#note(message.what.stream, n)
         continue
       }
+      if (message.kind === 'reply') continue
       if (message.ready) session.confirmed = true
       if (message.batch && !this.has(message.batch.stream, message.batch.number)) {
         this.#note(message.batch.stream, message.batch.number)

@@ -402,3 +402,58 @@ void t.test('this machine tells about itself', async (t) => {
   if (temperature === undefined) t.match(basket.codes(), ['FW_SYSTEM_ABSENT'])
   else t.ok(Number(temperature) > -40 && Number(temperature) < 130)
 })
+
+void t.test('it measures now when it is asked, and goes on at its interval', async (t) => {
+  const { source: system, clock, basket } = source(['uptime', 'load'])
+  system.start(basket)
+  await clock.pass(2_000)
+  basket.samples.length = 0
+  await system.readNow()
+  t.same(
+    basket.samples.map(({ name, at }) => [name, at]),
+    [
+      ['uptime', 3_000],
+      ['load_1min', 3_000],
+      ['load_5min', 3_000],
+      ['load_15min', 3_000],
+    ],
+  )
+  basket.samples.length = 0
+  await clock.pass(3_000)
+  t.equal(basket.values('uptime').length, 1, 'when it was due')
+  await system.stop()
+  await system.readNow()
+  t.equal(basket.values('uptime').length, 1, 'nothing after its end')
+})
+
+void t.test('asked now, it waits for the poll under way, and not for one that hangs', async (t) => {
+  const machine = new PaperMachine()
+  machine.memory = never
+  const { source: system, clock, basket } = source(['memory'], machine)
+  system.start(basket)
+  let over = false
+  void system.readNow().then(() => (over = true))
+  await clock.pass(POLL_LIMIT_MS - 1)
+  t.equal(over, false)
+  await clock.pass(1)
+  t.equal(over, true)
+  await system.stop()
+})
+
+void t.test('another interval holds until it is started again', async (t) => {
+  const { source: system, clock, basket } = source(['uptime'])
+  const count = (): number => basket.values('uptime').length
+  system.setInterval(1_000)
+  t.equal(clock.waiting, 0, 'not before the start')
+  system.start(basket)
+  await clock.pass(0)
+  t.equal(count(), 1)
+  system.setInterval(1_000)
+  await clock.pass(10_000)
+  t.equal(count(), 11)
+  await system.stop()
+  system.start(basket)
+  await clock.pass(10_000)
+  t.equal(count(), 14)
+  await system.stop()
+})

@@ -3,6 +3,7 @@ import {
   decodeUp,
   encodeCbor,
   encodeMessages,
+  MAX_COMMAND_BYTES,
   MAX_BATCH_BYTES,
   RECORD_BYTES,
   type CborValue,
@@ -69,6 +70,32 @@ const gap = merged(
   optional('readings', u32),
 ) as fc.Arbitrary<UpMessage>
 
+const fields = fc
+  .uniqueArray(
+    fc.tuple(
+      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 }),
+      fc.oneof(
+        u32,
+        fc.integer(),
+        fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+        fc.string({ unit: 'grapheme', maxLength: 12 }),
+        fc.boolean(),
+        fc.constant(null),
+      ),
+    ),
+    { maxLength: 12, selector: ([name]) => name },
+  )
+  .map((all) => all.map(([name, value]): [string, typeof value] => [name, value]))
+
+const reply: fc.Arbitrary<UpMessage> = fc.record({
+  kind: fc.constant('reply' as const),
+  id: u32,
+  status: fc.constantFrom('done', 'refused', 'failed', 'expired', 'unknown'),
+  code: fc.constantFrom('', 'FW_COMMAND_DONE'),
+  text: fc.string({ unit: 'grapheme', maxLength: 12 }),
+  result: fields,
+})
+
 const relays = fc.array(
   merged(
     fc.record({ url: fc.constantFrom('ws://10.0.0.2:24780', 'wss://relay.example') }),
@@ -102,6 +129,7 @@ const ack = merged(
     'hold',
     fc.constantFrom('outbox-full' as const, 'disk' as const, 'confirm' as const, 'clone' as const),
   ),
+  optional('replyThrough', u32),
 ) as fc.Arbitrary<DownMessage>
 
 const down: fc.Arbitrary<DownMessage> = fc.oneof(
@@ -133,9 +161,17 @@ const down: fc.Arbitrary<DownMessage> = fc.oneof(
     fc.record({ kind: fc.constant('notice' as const), id: u32, siteRevision: u32, doorbell, relays }),
     optional('certificate', certificate),
   ) as fc.Arbitrary<DownMessage>,
+  fc.record({
+    kind: fc.constant('command' as const),
+    id: u32,
+    stampMs: time,
+    ttlMs: fc.nat(600_000),
+    name: fc.constantFrom('ping', 'n'.repeat(64)),
+    args: fields,
+  }),
 )
 
-const up = fc.oneof(data, gap)
+const up = fc.oneof(data, gap, reply)
 const fits = (messages: readonly Message[]) => {
   try {
     return encodeMessages(messages).length <= 16_384
@@ -198,13 +234,15 @@ void t.test('any altered byte is read or refused, and nothing else happens', (t)
   t.end()
 })
 
-void t.test('kinds that are unknown, reserved or of the other side are skipped', (t) => {
+void t.test('kinds that are unknown or of the other side are skipped', (t) => {
   const refused = encodeMessages([{ kind: 'refused', code: 'revoked' }])
   const gap = encodeMessages([{ kind: 'gap', cause: 'lost', what: { startsBefore: 1 } }])
-  const stray = [0, 3, 15, 21, 22, 255].map((kind) => Uint8Array.of(kind, 0, 2, 0xff, 0xff))
-  const content = Buffer.concat([...stray, refused, gap, ...stray])
-  t.same(decodeUp(content), [{ kind: 'gap', cause: 'lost', what: { startsBefore: 1 } }])
-  t.same(decodeDown(content), [{ kind: 'refused', code: 'revoked' }])
+  const stray = (...kinds: number[]) => kinds.map((kind) => Uint8Array.of(kind, 0, 2, 0xff, 0xff))
+  const both = [refused, gap, ...stray(0, 4, 15, 22, 255)]
+  t.same(decodeUp(Buffer.concat([...stray(21), ...both])), [
+    { kind: 'gap', cause: 'lost', what: { startsBefore: 1 } },
+  ])
+  t.same(decodeDown(Buffer.concat([...stray(3), ...both])), [{ kind: 'refused', code: 'revoked' }])
   t.same(decodeUp(new Uint8Array(0)), [])
   t.end()
 })
@@ -225,7 +263,17 @@ void t.test('one malformed body spoils the whole content', (t) => {
   t.end()
 })
 
-const KIND = { data: 1, gap: 2, ack: 16, welcome: 17, prekey: 18, refused: 19, notice: 20 }
+const KIND = {
+  data: 1,
+  gap: 2,
+  reply: 3,
+  ack: 16,
+  welcome: 17,
+  prekey: 18,
+  refused: 19,
+  notice: 20,
+  command: 21,
+}
 const raw = (kind: keyof typeof KIND, body: CborValue) => {
   const encoded = encodeCbor(body)
   return Buffer.concat([Uint8Array.of(KIND[kind], encoded.length >> 8, encoded.length), encoded])
@@ -239,6 +287,23 @@ const pair = (i: number) => [2 * i + 1, 2 * i + 2]
 const pairs = (count: number) => Array.from({ length: count }, (_, i) => pair(i))
 const relay = ['ws://x', '', '']
 const bell = [1, bin(32)]
+
+const BAD_FIELDS: CborValue[] = [
+  null,
+  Array.from({ length: 65 }, (_, i) => [`${i}`, null]),
+  [['a']],
+  [['a', 1, 2]],
+  [['', 1]],
+  [['a'.repeat(129), 1]],
+  [['a', NaN]],
+  [['a', Infinity]],
+  [['a', bin(1)]],
+  [['a', []]],
+  [
+    ['a', 1],
+    ['a', 1],
+  ],
+]
 
 /** A good body and, for each place in it, values just beyond what is allowed. */
 const BODIES: Record<keyof typeof KIND, { good: CborValue[]; bad: Record<number, CborValue[]> }> = {
@@ -328,6 +393,26 @@ const BODIES: Record<keyof typeof KIND, { good: CborValue[]; bad: Record<number,
       4: [bin(0), bin(168), 0],
     },
   },
+  reply: {
+    good: [1, 0, '', '', []],
+    bad: {
+      0: [-1, 2 ** 32],
+      1: [5, -1, 'done'],
+      2: ['c'.repeat(65), null],
+      3: ['ü'.repeat(129), null],
+      4: BAD_FIELDS,
+    },
+  },
+  command: {
+    good: [1, 0, 1, 'ping', []],
+    bad: {
+      0: [-1, 2 ** 32],
+      1: [-1, MAX_TIME + 1, NaN, null],
+      2: [-1, 600_001, 0.5],
+      3: ['', 'n'.repeat(65), null],
+      4: BAD_FIELDS,
+    },
+  },
 }
 
 for (const [kind, { good, bad }] of Object.entries(BODIES) as [
@@ -344,6 +429,7 @@ for (const [kind, { good, bad }] of Object.entries(BODIES) as [
     }
     t.throws(() => read(kind, good.slice(1)), refusal('FW_MALFORMED'), 'a field too few')
     t.throws(() => read(kind, [...good, null]), refusal('FW_MALFORMED'), 'a field too many')
+    t.throws(() => read(kind, [...good, 0, 0]), refusal('FW_MALFORMED'), 'two fields too many')
     t.throws(() => read(kind, null), refusal('FW_MALFORMED'))
     t.end()
   })
@@ -383,6 +469,14 @@ void t.test('each list is read at its limit', (t) => {
     1,
   )
   t.equal(at('notice', 4, bin(167)), 1)
+  const many = Array.from({ length: 64 }, (_, i) => [`${i}`, null])
+  t.equal(at('command', 4, many), 1)
+  t.equal(at('reply', 4, many), 1)
+  t.equal(at('command', 4, [['a'.repeat(128), 1]]), 1)
+  t.equal(at('command', 2, 600_000), 1)
+  t.equal(at('command', 3, 'n'.repeat(64)), 1)
+  t.equal(at('reply', 2, 'c'.repeat(64)), 1)
+  t.equal(at('reply', 3, 'ü'.repeat(128)), 1)
   t.end()
 })
 
@@ -406,6 +500,51 @@ void t.test('an ACK above 8 KiB is neither made nor read', (t) => {
   t.end()
 })
 
+void t.test('the bound of an earlier release: an ACK without reply through has six fields', (t) => {
+  const message = { kind: 'ack', streams: [], startsBefore: 0, givenUpBelow: 0 } as const
+  // Kind, length, an array of 6 or 7.
+  t.equal(encodeMessages([message])[3], 0x86)
+  t.equal(encodeMessages([{ ...message, replyThrough: 0 }])[3], 0x87)
+  t.same(decodeDown(encodeMessages([{ ...message, replyThrough: 5 }])), [{ ...message, replyThrough: 5 }])
+  t.end()
+})
+
+void t.test('COMMAND and REPLY are made and read up to 2 KiB, and not one byte above', (t) => {
+  const command = (length: number): Message => ({
+    kind: 'command',
+    id: 1,
+    stampMs: 0,
+    ttlMs: 1,
+    name: 'write',
+    args: [['value', 'x'.repeat(length)]],
+  })
+  const reply = (length: number): Message => ({
+    kind: 'reply',
+    id: 1,
+    status: 'done',
+    code: '',
+    text: '',
+    result: [['value', 'x'.repeat(length)]],
+  })
+  for (const [make, kind] of [
+    [command, 'command'],
+    [reply, 'reply'],
+  ] as const) {
+    const head = encodeMessages([make(1_000)]).length - 3 - 1_000
+    const most = MAX_COMMAND_BYTES - head
+    const content = encodeMessages([make(most)])
+    t.equal(content.length, 3 + MAX_COMMAND_BYTES)
+    t.equal((kind === 'reply' ? decodeUp(content) : decodeDown(content)).length, 1)
+    t.throws(() => encodeMessages([make(most + 1)]), refusal('FW_TOO_LARGE'))
+    const text = 'x'.repeat(most + 1)
+    const body: CborValue =
+      kind === 'reply' ? [1, 0, '', '', [['value', text]]] : [1, 0, 1, 'write', [['value', text]]]
+    t.equal(encodeCbor(body).length, MAX_COMMAND_BYTES + 1)
+    t.throws(() => read(kind, body), refusal('FW_MALFORMED'))
+  }
+  t.end()
+})
+
 function attempt(call: () => unknown): unknown {
   try {
     call()
@@ -421,11 +560,13 @@ function normal(messages: readonly Message[]): unknown {
   const order: Record<Message['kind'], readonly string[]> = {
     data: ['kind', 'batch', 'streams', 'ready', 'oldestSession', 'downThrough', 'stampMs', 'clock'],
     gap: ['kind', 'cause', 'readings', 'what'],
-    ack: ['kind', 'streams', 'startsBefore', 'givenUpBelow', 'echo', 'wallMs', 'hold'],
+    reply: ['kind', 'id', 'status', 'code', 'text', 'result'],
+    ack: ['kind', 'streams', 'startsBefore', 'givenUpBelow', 'echo', 'wallMs', 'hold', 'replyThrough'],
     welcome: ['kind', 'k', 'certificate', 'doorbell', 'relays', 'directorySlot', 'siteRevision'],
     prekey: ['kind', 'oneTime', 'newest'],
     refused: ['kind', 'code'],
     notice: ['kind', 'id', 'siteRevision', 'doorbell', 'relays', 'certificate'],
+    command: ['kind', 'id', 'stampMs', 'ttlMs', 'name', 'args'],
   }
   return messages.map((message) => {
     const fields = new Map(Object.entries(message))

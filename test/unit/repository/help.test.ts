@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
     'rename',
     'relays',
     'run',
+    'command',
     'events',
     'broker',
     'status',

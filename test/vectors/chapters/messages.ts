@@ -119,6 +119,50 @@ const messages: readonly {
     },
   },
   {
+    title: 'ACK that ends the repeating of a REPLY',
+    input: {
+      messages: [{ kind: 'ack', streams: [], startsBefore: 0, givenUpBelow: 0, replyThrough: 2 ** 32 - 1 }],
+    },
+  },
+  {
+    title: 'COMMAND without and with arguments',
+    input: {
+      messages: [
+        { kind: 'command', id: 3, stampMs: 120_300, ttlMs: 30_000, name: 'ping', args: [] },
+        {
+          kind: 'command',
+          id: 2 ** 32 - 1,
+          stampMs: 0.25,
+          ttlMs: 600_000,
+          name: 'n'.repeat(64),
+          args: [
+            ['output', 'valve'],
+            ['value', -12.5],
+            ['count', 70_000],
+            ['on', true],
+            ['ü'.repeat(64), null],
+          ],
+        },
+      ],
+    },
+  },
+  {
+    title: 'REPLY of every status',
+    input: {
+      messages: [
+        { kind: 'reply', id: 3, status: 'done', code: 'FW_COMMAND_DONE', text: '', result: [['temp', 21.5]] },
+        ...(['refused', 'failed', 'expired', 'unknown'] as const).map((status, i) => ({
+          kind: 'reply' as const,
+          id: 4 + i,
+          status,
+          code: 'C'.repeat(64),
+          text: 'ü'.repeat(128),
+          result: [],
+        })),
+      ],
+    },
+  },
+  {
     title: 'times at their limits',
     input: {
       messages: [

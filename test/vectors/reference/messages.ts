@@ -7,7 +7,17 @@ export interface Message {
   readonly body: Value
 }
 
-const KINDS = { data: 1, gap: 2, ack: 16, welcome: 17, prekey: 18, refused: 19, notice: 20 } as const
+const KINDS = {
+  data: 1,
+  gap: 2,
+  reply: 3,
+  ack: 16,
+  welcome: 17,
+  prekey: 18,
+  refused: 19,
+  notice: 20,
+  command: 21,
+} as const
 
 export function writeMessages(messages: readonly Message[]): Bytes {
   return join(
@@ -80,6 +90,7 @@ export const BODIES = {
     echo?: { stampMs: number; delayMs: number }
     wallMs?: number
     hold?: string
+    replyThrough?: number
   }): Value => [
     m.streams.map((s) => [s.stream, s.through, pairs(s.ranges)]),
     m.startsBefore,
@@ -87,6 +98,7 @@ export const BODIES = {
     m.echo ? [m.echo.stampMs, m.echo.delayMs] : null,
     m.wallMs ?? null,
     m.hold === undefined ? null : ['outbox-full', 'disk', 'confirm', 'clone'].indexOf(m.hold),
+    ...(m.replyThrough === undefined ? [] : [m.replyThrough]),
   ],
   welcome: (m: {
     k: Bytes
@@ -119,6 +131,26 @@ export const BODIES = {
     [m.doorbell.epoch, m.doorbell.secret],
     relays(m.relays),
     m.certificate ?? null,
+  ],
+  command: (m: {
+    id: number
+    stampMs: number
+    ttlMs: number
+    name: string
+    args: readonly (readonly [string, Value])[]
+  }): Value => [m.id, m.stampMs, m.ttlMs, m.name, m.args],
+  reply: (m: {
+    id: number
+    status: string
+    code: string
+    text: string
+    result: readonly (readonly [string, Value])[]
+  }): Value => [
+    m.id,
+    ['done', 'refused', 'failed', 'expired', 'unknown'].indexOf(m.status),
+    m.code,
+    m.text,
+    m.result,
   ],
 }
 
