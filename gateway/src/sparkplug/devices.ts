@@ -100,7 +100,7 @@ export class Devices {
     return found?.device === device ? found.metric : undefined
   }
 
-  /** A session begins or ended: the host knows nothing. */
+  /** A birth begins: the host is to forget what it was told. */
   unbornAll(): void {
     for (const device of this.#devices.values()) {
       device.born = false

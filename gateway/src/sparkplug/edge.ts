@@ -230,7 +230,6 @@ export class EdgeNode {
   #end(): void {
     this.#phase = { kind: 'idle' }
     this.#fences.clear()
-    this.#devices.unbornAll()
   }
 
   #death(bdSeq: number): EdgeMessage {

@@ -148,15 +148,24 @@ class Site {
 
 const agent = fc.constantFrom(...AGENTS)
 const shapes = fc.array(fc.tuple(fc.nat(NAMES.length - 1), fc.nat(3), fc.nat(2)), { maxLength: 6 })
+/** A message or two, and at times more than a window. */
+const few = fc.oneof(
+  { weight: 4, arbitrary: fc.integer({ min: 1, max: 4 }) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 90 }) },
+)
+const bulk = (site: Site): void => {
+  for (let i = 0; i < 70; i += 1) site.commit(AGENTS[i % 3]!, false, [[i % 3, 0, 0]])
+}
 const step = fc.oneof(
+  { weight: 1, arbitrary: fc.constant(bulk) },
   {
     weight: 6,
     arbitrary: fc.tuple(agent, fc.boolean(), shapes).map((args) => (site: Site) => site.commit(...args)),
   },
-  { weight: 6, arbitrary: fc.integer({ min: 1, max: 90 }).map((most) => (site: Site) => site.pump(most)) },
-  { weight: 6, arbitrary: fc.integer({ min: 1, max: 40 }).map((most) => (site: Site) => site.deliver(most)) },
+  { weight: 6, arbitrary: few.map((most) => (site: Site) => site.pump(most)) },
+  { weight: 6, arbitrary: few.map((most) => (site: Site) => site.deliver(most)) },
   { weight: 3, arbitrary: fc.constant((site: Site) => site.connect()) },
-  { weight: 1, arbitrary: fc.constant((site: Site) => site.break()) },
+  { weight: 2, arbitrary: fc.constant((site: Site) => site.break()) },
   { weight: 1, arbitrary: fc.constant((site: Site) => site.rebirth()) },
   { weight: 2, arbitrary: fc.boolean().map((online) => (site: Site) => site.hostState(online)) },
   {
