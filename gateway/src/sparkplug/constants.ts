@@ -55,7 +55,7 @@ export const MAX_METRICS_PER_DEVICE = 1_000
 export const MAX_METRICS = 200_000
 /** Text and bytes as current values in one DBIRTH; those beyond are told as null. Brokers cap packets, some at 2 MB. */
 export const MAX_BIRTH_TEXT_BYTES = 1024 * 1024
-/** Metrics in one DDATA: about 40 KiB of numbers. Raised: a host waits longer for the first of them. */
+/** Metrics in one DDATA: about 20 KiB of numbers. Raised: a host waits longer for the first of them. */
 export const MAX_DATA_METRICS = 500
 /** Text and bytes in one DDATA. One value has at most 8 KiB. */
 export const MAX_DATA_TEXT_BYTES = 128 * 1024

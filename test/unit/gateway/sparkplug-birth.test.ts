@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   DATA_TYPE,
   MAX_BIRTH_TEXT_BYTES,
+  MAX_METRICS,
   MAX_METRICS_PER_DEVICE,
 } from '../../../gateway/src/sparkplug/constants.js'
 import { readPayload } from '../../support/protobuf-reader.js'
@@ -281,6 +282,20 @@ void t.test('a device has at most so many names; what does not fit is told to th
   )
   t.same(kinds(effects), ['DDATA pump'])
   t.match(sent(effects)[0]?.payload.metrics, [{ alias: 1 }], 'the known name goes on')
+  t.end()
+})
+
+void t.test('all devices together have at most so many names', (t) => {
+  const bench = new Bench()
+  bench.connect()
+  const names = Array.from({ length: MAX_METRICS_PER_DEVICE }, (_, i) => reading(`n${i}`, i))
+  for (let i = 1; i < MAX_METRICS / MAX_METRICS_PER_DEVICE; i += 1) {
+    bench.do({ kind: 'current', agent: `a${i}`, readings: names })
+  }
+  t.same(reports(bench.batch('last', names)), [])
+  t.same(reports(bench.batch('one more', [reading('x', 1)])), ['FW_SPARKPLUG_NAMES_LIMIT'])
+  bench.do({ kind: 'agentGone', agent: 'a1', revoked: true })
+  t.same(reports(bench.batch('one more', [reading('x', 1)])), [], 'a revoked agent makes room')
   t.end()
 })
 

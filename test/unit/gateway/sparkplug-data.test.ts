@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   MAX_DATA_METRICS,
+  MAX_DATA_TEXT_BYTES,
   MAX_UNCONFIRMED,
   WINDOW_MESSAGES,
 } from '../../../gateway/src/sparkplug/constants.js'
@@ -191,14 +192,22 @@ void t.test('only so much is under way without proof, and a batch beyond it is r
 
 void t.test('a batch that is too much for one message is cut', (t) => {
   const bench = running()
+  const whole = Array.from({ length: MAX_DATA_METRICS }, (_, i) => reading('temp', i))
+  t.same(kinds(bench.batch('pump', whole)), ['DDATA pump'])
   const many = Array.from({ length: 2 * MAX_DATA_METRICS + 1 }, (_, i) => reading('temp', i))
   const counts = sent(bench.batch('pump', many)).map(({ payload }) => payload.metrics.length)
   t.same(counts, [MAX_DATA_METRICS, MAX_DATA_METRICS, 1])
-  const long = Array.from({ length: 40 }, (_, i) => reading('text', `${i}`.padEnd(8_000)))
-  const sizes = sent(bench.batch('pump', long))
-    .filter(({ kind }) => kind === 'DDATA')
-    .map(({ publish }) => publish.payload.length)
-  t.ok(sizes.length > 1 && sizes.every((size) => size < 140_000), sizes.join())
+  const size = 8_192
+  const long = (count: number): string[] =>
+    kinds(
+      bench.batch(
+        'pump',
+        Array.from({ length: count }, (_, i) => reading('text', `${i}`.padEnd(size))),
+      ),
+    )
+  bench.batch('pump', [reading('text', '')])
+  t.same(long(MAX_DATA_TEXT_BYTES / size), ['DDATA pump'])
+  t.same(long(MAX_DATA_TEXT_BYTES / size + 1), ['DDATA pump', 'DDATA pump'])
   t.end()
 })
 

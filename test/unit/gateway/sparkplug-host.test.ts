@@ -4,6 +4,7 @@ import { encodePayload, type Metric } from '../../../gateway/src/sparkplug/codec
 import {
   DATA_TYPE,
   MAX_COMMAND_BYTES,
+  MAX_STATE_BYTES,
   REBIRTH_INTERVAL_MS,
 } from '../../../gateway/src/sparkplug/constants.js'
 import type { EdgeOptions } from '../../../gateway/src/sparkplug/edge.js'
@@ -115,6 +116,13 @@ void t.test('a state that is none is told to the operator and ignored', (t) => {
     t.same(reports(bench.say(STATE, text)), ['FW_SPARKPLUG_STATE_INVALID'], text)
     t.equal(bench.node.phase, 'waiting')
   }
+  t.end()
+})
+
+void t.test('a state is read up to its limit', (t) => {
+  const padded = (bytes: number): string => state(true, 1).padEnd(bytes)
+  t.same(reports(waiting().say(STATE, padded(MAX_STATE_BYTES + 1))), ['FW_SPARKPLUG_STATE_INVALID'])
+  t.same(kinds(waiting().say(STATE, padded(MAX_STATE_BYTES))), ['NBIRTH'])
   t.end()
 })
 
