@@ -116,7 +116,7 @@ function writeMetric(writer: Writing, metric: Metric): void {
   if (alias !== undefined) tag(writer, METRIC.alias, VARINT).uint64(alias)
   if (timestamp !== undefined) tag(writer, METRIC.timestamp, VARINT).uint64(timestamp)
   if (datatype !== undefined) tag(writer, METRIC.datatype, VARINT).uint32(datatype)
-  if (historical === true) tag(writer, METRIC.isHistorical, VARINT).bool(true)
+  if (historical !== undefined) tag(writer, METRIC.isHistorical, VARINT).bool(historical)
   if (value?.kind === 'null') tag(writer, METRIC.isNull, VARINT).bool(true)
   if (properties) writeProperties(writer, properties)
   if (value) writeValue(writer, value)
@@ -226,6 +226,7 @@ function readValue(reader: Reading, field: number, wireType: number): MetricValu
 
 function readTag(reader: Reading): { field: number; wireType: number } {
   const key = reader.uint32()
+  if (key >>> 3 === 0) throw invalid('has a field without a number')
   return { field: key >>> 3, wireType: key & 7 }
 }
 

@@ -74,7 +74,7 @@ export function deviceData(data: readonly Datum[], seq: number, wallMs: number):
   const metrics = data.map(({ metric, reading, historical }): Metric => ({
     alias: metric.alias,
     timestamp: stamp(reading.timeMs),
-    historical,
+    ...(historical && { historical }),
     properties: [qualityProperty(qualityCode(reading))],
     value: metricValue(reading.value, metric.type),
   }))

@@ -24,7 +24,7 @@ export const sparkplugPayload: Target = {
         { alias: 4, value: { kind: 'bytes', value: Uint8Array.of(0) } },
         { alias: 5, value: { kind: 'null' } },
         { alias: 6, value: { kind: 'float', value: 1 } },
-        { alias: 7, value: { kind: 'int', value: 0xffff_ffff } },
+        { alias: 7, historical: false, value: { kind: 'int', value: 0xffff_ffff } },
       ],
     }),
   ],
