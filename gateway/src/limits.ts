@@ -1,6 +1,7 @@
 import type { LimitOptions, LimitTable, LimitValues } from '@fieldwhisper/host'
 import { GATEWAY_LINK_OPTIONS, LAN_OPTIONS } from '@fieldwhisper/mesh'
 import { CORE_CONSTANTS, CORE_OPTIONS, LIFETIMES } from './core/limits.js'
+import { SPARKPLUG_CONSTANTS } from './sparkplug/limits.js'
 
 /** What only a gateway has. */
 const OWN_OPTIONS = {
@@ -59,4 +60,9 @@ export const GATEWAY_LIMITS: LimitTable = {
   elsewhere: OUTBOX_OPTIONS,
   fixed: LIFETIMES,
   chosen: CORE_CONSTANTS,
+}
+
+export const SPARKPLUG_LIMITS: LimitTable = {
+  title: 'The Sparkplug edge node',
+  chosen: SPARKPLUG_CONSTANTS,
 }

@@ -6,7 +6,7 @@ import type { LimitConstant, LimitOption, LimitTable } from '@fieldwhisper/host'
 import { COURIER_LIMITS, LAN_LIMITS } from '@fieldwhisper/mesh'
 import { RELAY_LIMITS } from '@fieldwhisper/relay'
 import { AGENT_LIMITS } from '../../agent/dist/limits.js'
-import { GATEWAY_LIMITS } from '../../gateway/dist/limits.js'
+import { GATEWAY_LIMITS, SPARKPLUG_LIMITS } from '../../gateway/dist/limits.js'
 import { root } from './repository.js'
 
 export const LIMIT_TABLES: readonly LimitTable[] = [
@@ -14,6 +14,7 @@ export const LIMIT_TABLES: readonly LimitTable[] = [
   COURIER_LIMITS,
   LAN_LIMITS,
   GATEWAY_LIMITS,
+  SPARKPLUG_LIMITS,
   RELAY_LIMITS,
 ]
 

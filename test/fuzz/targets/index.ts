@@ -13,6 +13,7 @@ export const targets: Readonly<Record<string, () => Promise<Target>>> = {
   'relay-conversation': async () => (await import('./relay-conversation.js')).relayConversation,
   'relay-http': async () => (await import('./relay-http.js')).relayHttp,
   'mqtt-lengths': async () => (await import('./outbox.js')).brokerMeter,
+  'sparkplug-payload': async () => (await import('./sparkplug.js')).sparkplugPayload,
   packet: async () => (await import('./packet.js')).packet,
   hello: async () => (await import('./hello.js')).hello,
   'hello-box1': async () => (await import('./hello.js')).box1,

@@ -23,6 +23,14 @@ const installScripts: Readonly<Record<string, string>> = {
   'msgpackr-extract': 'node-gyp-build-optional-packages',
 }
 
+/**
+ * The same for scripts that run after the installation and install nothing. This one reads the manifest of the installing
+ * package and warns of a range of versions that begins with another sign than a tilde.
+ */
+const afterScripts: Readonly<Record<string, string>> = {
+  protobufjs: 'node scripts/postinstall',
+}
+
 const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> }
 const locked = Object.entries(lock.packages).filter(([path]) => path.startsWith('node_modules/'))
 const runtime = locked.filter(([, entry]) => entry.dev !== true && entry.link !== true)
@@ -50,12 +58,15 @@ void t.test('every runtime dependency has a permissive licence', (t) => {
 
 void t.test('runtime dependencies run only the known install scripts, none of which downloads', (t) => {
   const found = runtime.filter(([, entry]) => entry.hasInstallScript === true).map(([path]) => path)
-  t.same([...new Set(found.map(nameOf))].sort(), Object.keys(installScripts).sort())
+  t.same(
+    [...new Set(found.map(nameOf))].sort(),
+    [...Object.keys(installScripts), ...Object.keys(afterScripts)].sort(),
+  )
   for (const path of found.filter((path) => exists(`${path}/package.json`))) {
     const scripts = manifest(path).scripts ?? {}
     t.equal(scripts['install'], installScripts[nameOf(path)], `${path} install`)
     t.equal(scripts['preinstall'], undefined, `${path} preinstall`)
-    t.equal(scripts['postinstall'], undefined, `${path} postinstall`)
+    t.equal(scripts['postinstall'], afterScripts[nameOf(path)], `${path} postinstall`)
   }
   t.end()
 })

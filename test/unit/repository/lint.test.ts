@@ -23,6 +23,7 @@ const cores = [
   'relay/src/core/deep/x.ts',
   'mesh/src/courier/x.ts',
   'mesh/src/lan/neighbours.ts',
+  'gateway/src/sparkplug/x.ts',
 ]
 
 void t.test('a core may not reach clock, randomness, timers, disk or network', async (t) => {
