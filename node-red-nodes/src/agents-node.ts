@@ -44,7 +44,10 @@ export function registerAgents(RED: Red): void {
       if (state === 'removed') states.delete(topic)
       else if (states.has(topic) || states.size < MAX_COUNTED_AGENTS) states.set(topic, state)
       user.refresh()
-      this.send([{ topic, payload: { kind: 'agent', site: own.site, agent: own.agent, ...json, state } }, null])
+      this.send([
+        { topic, payload: { kind: 'agent', site: own.site, agent: own.agent, ...json, state } },
+        null,
+      ])
     }
     const onGateway = (topic: string, payload: Buffer, retained: boolean): void => {
       const own = topics.own(topic)

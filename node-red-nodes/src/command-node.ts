@@ -1,10 +1,4 @@
-import {
-  DEFAULT_TTL_MS,
-  MAX_ARGS_CHARS,
-  MAX_COMMAND_CHARS,
-  MAX_TTL_MS,
-  MIN_TTL_MS,
-} from './constants.js'
+import { DEFAULT_TTL_MS, MAX_ARGS_CHARS, MAX_COMMAND_CHARS, MAX_TTL_MS, MIN_TTL_MS } from './constants.js'
 import { PaletteError } from './errors.js'
 import type { GatewayLink } from './link.js'
 import { parse } from './readings.js'
@@ -40,6 +34,7 @@ export function registerCommand(RED: Red): void {
     const user = useGateway(RED, this, config, {
       status,
       closed: async () => {
+        clearImmediate(due)
         abort.abort()
         endReplies?.()
         await Promise.allSettled(running)
@@ -47,6 +42,14 @@ export function registerCommand(RED: Red): void {
     })
     const { link } = user
     const endReplies = link?.expectReplies()
+    let due: NodeJS.Immediate | undefined
+    /** A flood of messages is one change of the status. */
+    const refresh = (): void => {
+      due ??= setImmediate(() => {
+        due = undefined
+        user.refresh()
+      })
+    }
 
     const answer = async (message: Message, send: Send): Promise<void> => {
       if (!link) throw new PaletteError('FW_NODERED_SETTINGS_INVALID', 'error.no-gateway')
@@ -73,13 +76,13 @@ export function registerCommand(RED: Red): void {
       const end = work
         .then((error) => {
           running.delete(end)
-          user.refresh()
+          refresh()
           done(error)
         })
         // Whatever the rest of the flow does with the answer, the runtime goes on.
         .catch((error: unknown) => this.warn(String(error)))
       running.add(end)
-      user.refresh()
+      refresh()
     })
   }
   RED.nodes.registerType('fieldwhisper-command', FieldwhisperCommand)
@@ -105,7 +108,14 @@ function explain(RED: Red, common: (error: unknown) => Error, error: unknown): E
   return Object.assign(new Error(RED._(key, details), cause === undefined ? {} : { cause }), { code })
 }
 
-const OWN = new Set(['error.agent', 'error.command', 'error.args', 'error.ttl', 'error.no-gateway', 'error.not-done'])
+const OWN = new Set([
+  'error.agent',
+  'error.command',
+  'error.args',
+  'error.ttl',
+  'error.no-gateway',
+  'error.not-done',
+])
 
 function notDone(agent: string, command: string, reply: Reply): PaletteError {
   const { status, code = '', message = '' } = reply
@@ -119,7 +129,8 @@ function asked(config: Config, message: Message): Asked {
   const command = textOf(config, 'command') || message['command']
   if (typeof agent !== 'string' || agent === '') throw invalid('error.agent')
   escapeLevel(agent)
-  if (typeof command !== 'string' || command === '' || command.length > MAX_COMMAND_CHARS) throw invalid('error.command')
+  if (typeof command !== 'string' || command === '' || command.length > MAX_COMMAND_CHARS)
+    throw invalid('error.command')
   const args = argumentsOf(config, message)
   return { agent, command, ttlMs: ttlOf(config, message), ...(args !== undefined && { args }) }
 }
@@ -134,7 +145,8 @@ function argumentsOf(config: Config, message: Message): unknown {
   } catch {
     throw invalid('error.args')
   }
-  if ((text?.length ?? 0) > MAX_ARGS_CHARS || (args !== undefined && text === undefined)) throw invalid('error.args')
+  if ((text?.length ?? 0) > MAX_ARGS_CHARS || (args !== undefined && text === undefined))
+    throw invalid('error.args')
   return args
 }
 

@@ -55,6 +55,11 @@ export const DIRECTORY_LIMIT_MS = 4_000
 export const MAX_DIRECTORY_TOPICS = 20_000
 /** Sites that are told apart while the gateway node names none. */
 export const MAX_SITES = 100
+/** A command without a named site waits so long after the connection began: a second site may be just behind the first. */
+export const SITES_SETTLE_MS = 500
+/** And so long for the first one. */
+export const SITES_WAIT_MS = 2_000
+export const SITES_LOOK_MS = 50
 
 /** Ids of readings that a node remembers, so that a repeat is not sent twice: some minutes of a busy site. */
 export const MAX_REMEMBERED_IDS = 8_192

@@ -1,6 +1,11 @@
 import mqtt from 'mqtt'
 import { addressOf, clientOptions, type Access } from './connection.js'
-import { CONNECT_TIMEOUT_MS, DIRECTORY_LIMIT_MS, DIRECTORY_QUIET_MS, MAX_DIRECTORY_TOPICS } from './constants.js'
+import {
+  CONNECT_TIMEOUT_MS,
+  DIRECTORY_LIMIT_MS,
+  DIRECTORY_QUIET_MS,
+  MAX_DIRECTORY_TOPICS,
+} from './constants.js'
 import { isRecord, parse } from './readings.js'
 import type { Topics } from './topics.js'
 import { troubleOf, type Trouble } from './trouble.js'
@@ -44,7 +49,9 @@ export async function readDirectory(access: Access, topics: Topics, site?: strin
   const filters = { readings: topics.readings(selection), status: topics.status(site) }
   await collect({ access, ...filters, take }).catch((error: unknown) => {
     // Keys or certificates that do not read are thrown by the client library as they are.
-    throw error instanceof TroubleError ? error : new TroubleError(troubleOf(error, addressOf(access.url), false))
+    throw error instanceof TroubleError
+      ? error
+      : new TroubleError(troubleOf(error, addressOf(access.url), false))
   })
   const agents = [...found.values()]
     .map(({ names, ...rest }) => ({ ...rest, names: [...names].sort() }))

@@ -7,8 +7,7 @@ import { textOf, type Config, type Node, type Red, type Request, type Response, 
 
 /** What a gateway node is for the other nodes. `say` uses the gateway node's catalogue, so that each sentence stands once. */
 export type GatewayHandle = { readonly say: (key: string, details?: Details) => string } & (
-  | { readonly link: GatewayLink; readonly directory: () => Promise<Directory> }
-  | { readonly problem: string }
+  { readonly link: GatewayLink; readonly directory: () => Promise<Directory> } | { readonly problem: string }
 )
 
 export interface GatewayNode extends Node {

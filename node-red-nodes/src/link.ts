@@ -1,5 +1,6 @@
+import { setTimeout } from 'node:timers/promises'
 import { Connection, type Access } from './connection.js'
-import { MAX_SITES } from './constants.js'
+import { MAX_SITES, SITES_LOOK_MS, SITES_SETTLE_MS, SITES_WAIT_MS } from './constants.js'
 import { PaletteError, type Details } from './errors.js'
 import { isRecord, parse } from './readings.js'
 import type { Status } from './red.js'
@@ -33,8 +34,8 @@ export class GatewayLink {
   readonly #requests: Requests
   readonly #listeners = new Set<() => void>()
   readonly #sites = new Map<string, string>()
-  /** The broker has answered the first subscription of this connection: from here on nothing is missed. */
-  #ready = false
+  /** When the broker answered the first subscription of this connection: from there on nothing is missed. */
+  #readyAt = NEVER
   #stopped = false
 
   /** Throws PaletteError `FW_NODERED_SETTINGS_INVALID` for a template that is none. */
@@ -48,7 +49,7 @@ export class GatewayLink {
         up: () => this.#subscriptions.up(),
         message: (topic, payload, retained) => this.#subscriptions.message(topic, payload, retained),
         subscribed: (refused) => {
-          this.#ready = true
+          this.#readyAt = Math.min(this.#readyAt, performance.now())
           this.#subscriptions.refused(refused)
           this.#tell()
         },
@@ -89,7 +90,7 @@ export class GatewayLink {
       case 'waiting':
         return { fill: 'red', shape: 'ring', ...state.trouble }
       case 'connected':
-        if (!this.#ready) return CONNECTING
+        if (this.#readyAt === NEVER) return CONNECTING
         if (!this.#gone()) return undefined
         return { fill: 'red', shape: 'ring', key: 'link.offline', details: {} }
     }
@@ -103,14 +104,17 @@ export class GatewayLink {
   /** Readies the way back; returns how to end it. */
   expectReplies(): () => void {
     const filter = this.topics.replies(this.site)
-    return this.#subscriptions.add(filter, (_topic, payload, retained) => this.#requests.message(payload, retained))
+    return this.#subscriptions.add(filter, (_topic, payload, retained) =>
+      this.#requests.message(payload, retained),
+    )
   }
 
   /** Rejects with PaletteError only. */
   async command(agent: string, request: Omit<Request, 'topic'>): Promise<Reply> {
-    if (this.#connection.state.kind !== 'connected') {
-      throw new PaletteError('FW_NODERED_NOT_CONNECTED', 'error.not-connected')
+    while (this.#mayHearOfSites() && !request.signal.aborted) {
+      await setTimeout(SITES_LOOK_MS, undefined, { signal: request.signal }).catch(ignore)
     }
+    if (this.#readyAt === NEVER) throw new PaletteError('FW_NODERED_NOT_CONNECTED', 'error.not-connected')
     return this.#requests.ask({ ...request, topic: this.topics.command(this.#oneSite(), agent) })
   }
 
@@ -119,6 +123,13 @@ export class GatewayLink {
     this.#stopped = true
     this.#listeners.clear()
     await this.#connection.stop()
+  }
+
+  /** The connection is young: a site, or a second one, may be just behind. */
+  #mayHearOfSites(): boolean {
+    if (this.site !== undefined || this.#readyAt === NEVER) return false
+    const age = performance.now() - this.#readyAt
+    return age < (this.#sites.size === 0 ? SITES_WAIT_MS : SITES_SETTLE_MS)
   }
 
   /** The site of a command: the one of the settings, else the only one that was heard of. */
@@ -153,7 +164,7 @@ export class GatewayLink {
     if (this.#connection.state.kind !== 'connected') {
       // What a gateway was before says nothing; the broker has retained what it is.
       this.#sites.clear()
-      this.#ready = false
+      this.#readyAt = NEVER
       this.#subscriptions.down()
       this.#requests.down()
     }
@@ -165,4 +176,8 @@ export class GatewayLink {
   }
 }
 
+const NEVER = Infinity
+
 const CONNECTING: Badge = { fill: 'yellow', shape: 'ring', key: 'link.connecting', details: {} }
+
+function ignore(): void {}

@@ -23,7 +23,8 @@ export function parsePattern(text: string): Pattern {
 function fitsParts(parts: readonly string[], name: string): boolean {
   const first = parts[0]!
   const last = parts.at(-1)!
-  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last)) return false
+  if (name.length < first.length + last.length || !name.startsWith(first) || !name.endsWith(last))
+    return false
   const end = name.length - last.length
   let at = first.length
   for (const part of parts.slice(1, -1)) {

@@ -91,7 +91,8 @@ export class Subscriptions {
     const wanted = cover(entries.map(({ filter }) => filter))
     const fresh = entries.filter((entry) => entry.fresh)
     const owed = wanted.filter(
-      (filter) => !this.#active.has(filter) || fresh.some((entry) => cover([filter, entry.filter]).length === 1),
+      (filter) =>
+        !this.#active.has(filter) || fresh.some((entry) => cover([filter, entry.filter]).length === 1),
     )
     const over = [...this.#active].filter((filter) => !wanted.includes(filter))
     for (const entry of fresh) entry.fresh = false

@@ -144,7 +144,9 @@ export function unescapeLevel(level: string): string | undefined {
 export function matches(filter: string, topic: string): boolean {
   const wanted = filter.split('/')
   const found = topic.split('/')
-  return wanted.length === found.length && wanted.every((level, index) => level === '+' || level === found[index])
+  return (
+    wanted.length === found.length && wanted.every((level, index) => level === '+' || level === found[index])
+  )
 }
 
 /**

@@ -27,7 +27,8 @@ export function troubleOf(error: unknown, address: string, connected: boolean): 
   const details = { address }
   if (connected) return { key: 'link.lost', details }
   const code = codeOf(error)
-  if (code === CONNACK_BAD_CREDENTIALS || code === CONNACK_NOT_AUTHORIZED) return { key: 'link.password', details }
+  if (code === CONNACK_BAD_CREDENTIALS || code === CONNACK_NOT_AUTHORIZED)
+    return { key: 'link.password', details }
   if (code === CONNACK_UNAVAILABLE) return { key: 'link.full', details }
   if (typeof code === 'number') return { key: 'link.refused', details: { ...details, code } }
   if (code === undefined) {

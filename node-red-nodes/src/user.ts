@@ -52,7 +52,10 @@ export function useGateway(RED: Red, node: Node, config: Config, options: UserOp
   node.on('close', (_removed, done) => {
     open = false
     leave?.()
-    Promise.resolve(options.closed?.()).then(() => done(), () => done())
+    Promise.resolve(options.closed?.()).then(
+      () => done(),
+      () => done(),
+    )
   })
   return {
     link,

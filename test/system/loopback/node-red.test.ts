@@ -21,6 +21,7 @@ interface FlowNode {
 /** An editor with one user, and its flows printed where they have a debug node. */
 const SETTINGS = `module.exports = {
   uiHost: '127.0.0.1',
+  flowFile: 'flows.json',
   credentialSecret: 'of the test',
   logging: { console: { level: 'info', audit: false } },
   adminAuth: {
@@ -66,11 +67,18 @@ void t.test('every example runs in Node-RED on the readings of a site', { timeou
   ])
   t.teardown(() => nodeRed.stop())
   const at = (path: string): string => `http://127.0.0.1:${port}/${path}`
-  await until(() => fetch(at('auth/login')).then(({ ok }) => ok, () => false), {
-    withinMs: 60_000,
-    what: 'Node-RED answers',
-    everyMs: 200,
-  })
+  await until(
+    () =>
+      fetch(at('auth/login')).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    {
+      withinMs: 60_000,
+      what: 'Node-RED answers',
+      everyMs: 200,
+    },
+  )
 
   const list = `fieldwhisper/gateway/${gateways[0]!}/directory`
   t.equal((await fetch(at(list))).status, 401, 'a stranger gets no list')
@@ -117,9 +125,13 @@ void t.test('every example runs in Node-RED on the readings of a site', { timeou
   }
 
   const credentials = Object.fromEntries(gateways.map((id) => [id, { user: 'fieldwhisper', password }]))
-  const deploy = await get('flows', { method: 'POST', body: JSON.stringify({ flows: deployed, credentials }) })
+  const deploy = await get('flows', {
+    method: 'POST',
+    body: JSON.stringify({ flows: deployed, credentials }),
+  })
   t.equal(deploy.status, 200)
-  const said = (pattern: RegExp): boolean => [...nodeRed.stdout, ...nodeRed.stderr].some((line) => pattern.test(line))
+  const said = (pattern: RegExp): boolean =>
+    [...nodeRed.stdout, ...nodeRed.stderr].some((line) => pattern.test(line))
   await until(() => said(/\[debug:reading\]/), { withinMs: 30_000, what: 'a reading in the debug panel' })
   await until(() => said(/name: 'counter'/), { withinMs: 30_000, what: 'the reading of the agent' })
   await until(

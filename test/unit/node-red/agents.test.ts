@@ -1,6 +1,16 @@
 import t from 'tap'
 import { message } from '../../../gateway/src/bridge/topics.js'
-import { commandBroker, gatewayNode, gatewayState, node, run, sink, startBroker, TAB, topics } from './support.js'
+import {
+  commandBroker,
+  gatewayNode,
+  gatewayState,
+  node,
+  run,
+  sink,
+  startBroker,
+  TAB,
+  topics,
+} from './support.js'
 
 const time = '2026-03-04T05:06:07.890Z'
 const agents = (change: object = {}): object =>
@@ -64,7 +74,10 @@ void t.test('events come at output 2, from a level on, and once', async (t) => {
   await broker.publish(event('error', { id: 'last', fields: { lost: 3 } }))
   const seen = await flow.untilSeen('events', 5)
   t.match(seen, [
-    { topic: 'fieldwhisper/hall/$events', payload: { level: 'warn', id: 'e1', code: 'FW_X', message: 'x', time } },
+    {
+      topic: 'fieldwhisper/hall/$events',
+      payload: { level: 'warn', id: 'e1', code: 'FW_X', message: 'x', time },
+    },
     { payload: { level: 'error' } },
     { payload: { level: 'error' } },
     { payload: { level: 'critical', id: 'e2' } },

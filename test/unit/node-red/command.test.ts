@@ -70,7 +70,10 @@ void t.test('what an agent did not do is an error with its reasons, once', async
   send(flow, { agent: 'pump-7', command: 'write', mine: 1 })
   const [refused] = await flow.untilSeen('failed', 1)
   t.equal(refused.mine, 1)
-  t.match(refused.error.message, 'pump-7: write refused. Not allowed by its configuration. (FW_COMMAND_NOT_ALLOWED)')
+  t.match(
+    refused.error.message,
+    'pump-7: write refused. Not allowed by its configuration. (FW_COMMAND_NOT_ALLOWED)',
+  )
   t.match(refused.error, { code: 'FW_NODERED_COMMAND_NOT_DONE' })
   await flow.untilStatus('ask', 'not done')
   send(flow, { agent: 'pump-7', command: 'read_now' })
@@ -83,7 +86,11 @@ void t.test('a message that is not valid is an error, and nothing is sent', asyn
   const { port, requests } = await commandBroker(t, byCommand)
   const flow = await run(
     t,
-    around(gatewayNode(port), ask({ command: '' }), node('fixed', 'fieldwhisper-command', { agent: 'a', args: '{' })),
+    around(
+      gatewayNode(port),
+      ask({ command: '' }),
+      node('fixed', 'fieldwhisper-command', { agent: 'a', args: '{' }),
+    ),
   )
   await flow.untilStatus('ask', 'connected')
   const circular: Record<string, unknown> = {}
@@ -135,23 +142,28 @@ void t.test('a node without a gateway node says so for each message', async (t) 
   t.same(counts(flow), [0, 0, 1])
 })
 
-void t.test('a connection that breaks before the answer ends the message once, and the next one works', async (t) => {
-  let silent = true
-  const { port, cut, requests } = await commandBroker(t, (request) => (silent ? undefined : byCommand(request)))
-  const flow = await run(t, around(gatewayNode(port), ask({ agent: 'pump-7' })))
-  await flow.untilStatus('ask', 'connected')
-  send(flow, {})
-  await flow.untilStatus('ask', 'waiting for 1')
-  await until(() => requests.length === 1, { withinMs: 5_000, what: 'the request', everyMs: 2 })
-  cut()
-  const [failed] = await flow.untilSeen('failed', 1)
-  t.match(failed.error, { code: 'FW_NODERED_CONNECTION_LOST', message: /not known whether/ })
-  await flow.untilStatus('ask', 'connection lost')
-  silent = false
-  send(flow, {})
-  await flow.untilSeen('done', 1)
-  t.same(counts(flow), [1, 1, 1])
-})
+void t.test(
+  'a connection that breaks before the answer ends the message once, and the next one works',
+  async (t) => {
+    let silent = true
+    const { port, cut, requests } = await commandBroker(t, (request) =>
+      silent ? undefined : byCommand(request),
+    )
+    const flow = await run(t, around(gatewayNode(port), ask({ agent: 'pump-7' })))
+    await flow.untilStatus('ask', 'connected')
+    send(flow, {})
+    await flow.untilStatus('ask', 'waiting for 1')
+    await until(() => requests.length === 1, { withinMs: 5_000, what: 'the request', everyMs: 2 })
+    cut()
+    const [failed] = await flow.untilSeen('failed', 1)
+    t.match(failed.error, { code: 'FW_NODERED_CONNECTION_LOST', message: /not known whether/ })
+    await flow.untilStatus('ask', 'connection lost')
+    silent = false
+    send(flow, {})
+    await flow.untilSeen('done', 1)
+    t.same(counts(flow), [1, 1, 1])
+  },
+)
 
 void t.test('a broker that cuts whoever asks is an error each time, not a message that hangs', async (t) => {
   const { broker, port } = await commandBroker(t, byCommand)
@@ -188,19 +200,23 @@ void t.test('a node that is closed before the answer ends its message once', asy
   t.same(flow.seen('out'), [])
 })
 
-void t.test('no answer in time is an error, and an answer after that is nobody’s', { timeout: 30_000 }, async (t) => {
-  const { port, requests, publish } = await commandBroker(t, () => undefined)
-  const flow = await run(t, around(gatewayNode(port), ask({ agent: 'pump-7', ttl: 1 })))
-  await flow.untilStatus('ask', 'connected')
-  send(flow, {})
-  const [failed] = await flow.untilSeen('failed', 1)
-  t.match(failed.error, { code: 'FW_NODERED_NO_REPLY', message: /release that has no commands/ })
-  await flow.untilStatus('ask', 'no answer')
-  publish('fieldwhisper/hall/$agents/pump-7/reply', { ...requests[0], status: 'done' })
-  publish('fieldwhisper/hall/$gateway', { state: 'offline' }, true)
-  await flow.untilStatus('ask', 'gateway offline')
-  t.same(counts(flow), [0, 0, 1])
-})
+void t.test(
+  'no answer in time is an error, and an answer after that is nobody’s',
+  { timeout: 30_000 },
+  async (t) => {
+    const { port, requests, publish } = await commandBroker(t, () => undefined)
+    const flow = await run(t, around(gatewayNode(port), ask({ agent: 'pump-7', ttl: 1 })))
+    await flow.untilStatus('ask', 'connected')
+    send(flow, {})
+    const [failed] = await flow.untilSeen('failed', 1)
+    t.match(failed.error, { code: 'FW_NODERED_NO_REPLY', message: /release that has no commands/ })
+    await flow.untilStatus('ask', 'no answer')
+    publish('fieldwhisper/hall/$agents/pump-7/reply', { ...requests[0], status: 'done' })
+    publish('fieldwhisper/hall/$gateway', { state: 'offline' }, true)
+    await flow.untilStatus('ask', 'gateway offline')
+    t.same(counts(flow), [0, 0, 1])
+  },
+)
 
 void t.test('a flood is answered message by message', { timeout: 60_000 }, async (t) => {
   const { port } = await commandBroker(t, byCommand)

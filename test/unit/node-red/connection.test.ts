@@ -21,7 +21,11 @@ function linkTo(t: Test, port: number, change: Partial<LinkOptions> = {}) {
   const badges: (string | undefined)[] = []
   const leave = link.join(() => badges.push(link.badge()?.key))
   const untilBadge = (key: string | undefined) =>
-    until(() => link.badge()?.key === key, { withinMs: 10_000, what: `the badge ${key ?? '(none)'}`, everyMs: 2 })
+    until(() => link.badge()?.key === key, {
+      withinMs: 10_000,
+      what: `the badge ${key ?? '(none)'}`,
+      everyMs: 2,
+    })
   return { link, leave, badges, untilBadge }
 }
 
@@ -168,24 +172,31 @@ void t.test('a command goes to the only site that is heard of, or to the one tha
   t.equal(topics.gateway, named.link.topics.gateway('hall'))
 })
 
-void t.test('a broken connection ends what waits for an answer, and a link that stops does too', async (t) => {
-  const { port, cut, requests } = await commandBroker(t, () => undefined)
-  const { link, untilBadge } = linkTo(t, port, { site: 'hall' })
-  link.expectReplies()
-  const signal = new AbortController().signal
-  const open = async () => {
-    await untilBadge(undefined)
-    const count = requests.length
-    const answer = link.command('pump-7', { command: 'ping', ttlMs: 60_000, signal })
-    answer.catch(() => undefined)
-    await until(() => requests.length > count, { withinMs: 5_000, what: 'the request', everyMs: 2 })
-    return { answer }
-  }
-  const lost = await open()
-  cut()
-  await t.rejects(within(lost.answer, { withinMs: 5_000, what: 'the end' }), { code: 'FW_NODERED_CONNECTION_LOST' })
-  const last = await open()
-  await link.stop()
-  await t.rejects(within(last.answer, { withinMs: 5_000, what: 'the end' }), { code: 'FW_NODERED_CONNECTION_LOST' })
-  t.equal(link.openCommands, 0)
-})
+void t.test(
+  'a broken connection ends what waits for an answer, and a link that stops does too',
+  async (t) => {
+    const { port, cut, requests } = await commandBroker(t, () => undefined)
+    const { link, untilBadge } = linkTo(t, port, { site: 'hall' })
+    link.expectReplies()
+    const signal = new AbortController().signal
+    const open = async () => {
+      await untilBadge(undefined)
+      const count = requests.length
+      const answer = link.command('pump-7', { command: 'ping', ttlMs: 60_000, signal })
+      answer.catch(() => undefined)
+      await until(() => requests.length > count, { withinMs: 5_000, what: 'the request', everyMs: 2 })
+      return { answer }
+    }
+    const lost = await open()
+    cut()
+    await t.rejects(within(lost.answer, { withinMs: 5_000, what: 'the end' }), {
+      code: 'FW_NODERED_CONNECTION_LOST',
+    })
+    const last = await open()
+    await link.stop()
+    await t.rejects(within(last.answer, { withinMs: 5_000, what: 'the end' }), {
+      code: 'FW_NODERED_CONNECTION_LOST',
+    })
+    t.equal(link.openCommands, 0)
+  },
+)

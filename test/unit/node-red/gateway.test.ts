@@ -30,7 +30,11 @@ void t.test('the editor is told which agents and names the gateway knows', async
     ],
   })
   t.same(two.body, one.body)
-  await until(() => clients() === 0, { withinMs: 1_000, what: 'the end of the connection for the question', everyMs: 2 })
+  await until(() => clients() === 0, {
+    withinMs: 1_000,
+    what: 'the end of the connection for the question',
+    everyMs: 2,
+  })
 })
 
 void t.test('why there is no list is said in words', async (t) => {

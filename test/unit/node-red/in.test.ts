@@ -46,37 +46,40 @@ void t.test('a reading becomes a message: the current one at once, then each as 
   t.match(late.reading, { historical: true, path: 'relay' })
 })
 
-void t.test('agent and name are chosen by name or pattern, history and current values by choice', async (t) => {
-  const { broker, port } = await startBroker(t)
-  await broker.publish(told('pump-7', 'temp', 0, 1))
-  // Node-RED takes a property that equals a node's id for a reference to it.
-  const choose = (id: string, change: object) =>
-    node(`${id}-in`, 'fieldwhisper-in', { wires: [[`${id}-out`]], ...change })
-  const flow = await run(t, [
-    TAB,
-    gatewayNode(port),
-    choose('agent', { agent: 'pump-7' }),
-    choose('name', { reading: 'temp' }),
-    choose('pattern', { agent: 'pump-*', reading: 't*p' }),
-    choose('live', { history: 'live' }),
-    choose('late', { history: 'late' }),
-    choose('new', { current: false }),
-    ...['agent', 'name', 'pattern', 'live', 'late', 'new'].map((id) => sink(`${id}-out`)),
-  ])
-  await flow.untilSeen('agent-out', 1)
-  await broker.publish(told('pump-7', 'flow', 1, 2))
-  await broker.publish(told('oven-2', 'temp', 2, 3))
-  await broker.publish(told('pump-8', 'temp', 3, 4, { historical: true }))
-  await broker.publish(told('pump-7', 'temp', 4, 5))
-  const values = (id: string) => flow.seen(`${id}-out`).map(({ payload }) => payload)
-  await flow.untilSeen('new-out', 4)
-  t.same(values('agent'), [0, 1, 4])
-  t.same(values('name'), [0, 2, 3, 4])
-  t.same(values('pattern'), [0, 3, 4])
-  t.same(values('live'), [0, 1, 2, 4])
-  t.same(values('late'), [3])
-  t.same(values('new'), [1, 2, 3, 4])
-})
+void t.test(
+  'agent and name are chosen by name or pattern, history and current values by choice',
+  async (t) => {
+    const { broker, port } = await startBroker(t)
+    await broker.publish(told('pump-7', 'temp', 0, 1))
+    // Node-RED takes a property that equals a node's id for a reference to it.
+    const choose = (id: string, change: object) =>
+      node(`${id}-in`, 'fieldwhisper-in', { wires: [[`${id}-out`]], ...change })
+    const flow = await run(t, [
+      TAB,
+      gatewayNode(port),
+      choose('agent', { agent: 'pump-7' }),
+      choose('name', { reading: 'temp' }),
+      choose('pattern', { agent: 'pump-*', reading: 't*p' }),
+      choose('live', { history: 'live' }),
+      choose('late', { history: 'late' }),
+      choose('new', { current: false }),
+      ...['agent', 'name', 'pattern', 'live', 'late', 'new'].map((id) => sink(`${id}-out`)),
+    ])
+    await flow.untilSeen('agent-out', 1)
+    await broker.publish(told('pump-7', 'flow', 1, 2))
+    await broker.publish(told('oven-2', 'temp', 2, 3))
+    await broker.publish(told('pump-8', 'temp', 3, 4, { historical: true }))
+    await broker.publish(told('pump-7', 'temp', 4, 5))
+    const values = (id: string) => flow.seen(`${id}-out`).map(({ payload }) => payload)
+    await flow.untilSeen('new-out', 4)
+    t.same(values('agent'), [0, 1, 4])
+    t.same(values('name'), [0, 2, 3, 4])
+    t.same(values('pattern'), [0, 3, 4])
+    t.same(values('live'), [0, 1, 2, 4])
+    t.same(values('late'), [3])
+    t.same(values('new'), [1, 2, 3, 4])
+  },
+)
 
 void t.test('without a usable gateway the node says so and does nothing', async (t) => {
   const flow = await run(t, [

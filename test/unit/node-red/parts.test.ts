@@ -10,7 +10,13 @@ import { decodeReading } from '../../../node-red-nodes/dist/readings.js'
 import { Repeats } from '../../../node-red-nodes/dist/repeats.js'
 import { Requests } from '../../../node-red-nodes/dist/requests.js'
 import { Subscriptions } from '../../../node-red-nodes/dist/subscriptions.js'
-import { cover, createTopics, escapeLevel, matches, unescapeLevel } from '../../../node-red-nodes/dist/topics.js'
+import {
+  cover,
+  createTopics,
+  escapeLevel,
+  matches,
+  unescapeLevel,
+} from '../../../node-red-nodes/dist/topics.js'
 import { troubleOf } from '../../../node-red-nodes/dist/trouble.js'
 import { within } from '../../support/until.js'
 import { reading, stream, WALL_MS } from '../gateway/bridge-support.js'
@@ -64,7 +70,12 @@ void t.test('a template may have labels, and topics of the gateway itself are no
     name: 'temp',
     labels: { area: 'press/shop' },
   })
-  for (const topic of ['uns/hall/$agents/pump-7/status', 'uns/hall/x/y', 'other/hall/a/b/c', 'uns/a/b/%zz/c']) {
+  for (const topic of [
+    'uns/hall/$agents/pump-7/status',
+    'uns/hall/x/y',
+    'other/hall/a/b/c',
+    'uns/a/b/%zz/c',
+  ]) {
     t.equal(topics.place(topic), undefined, topic)
   }
   t.equal(createTopics('plant/{agent}/{name}').place('plant/hall/$gateway'), undefined)
@@ -82,14 +93,20 @@ void t.test('a template may have labels, and topics of the gateway itself are no
     `a/{agent}/{name}/${'x/'.repeat(300)}`,
   ]
   for (const template of wrong) {
-    t.throws(() => createTopics(template), { code: 'FW_NODERED_SETTINGS_INVALID', key: 'problem.template' }, template)
+    t.throws(
+      () => createTopics(template),
+      { code: 'FW_NODERED_SETTINGS_INVALID', key: 'problem.template' },
+      template,
+    )
   }
   t.end()
 })
 
 const level = fc.constantFrom('a', 'b', '+')
 const filter = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'))
-const plain = fc.array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'))
+const plain = fc
+  .array(fc.constantFrom('a', 'b'), { minLength: 1, maxLength: 4 })
+  .map((levels) => levels.join('/'))
 
 void t.test('a cover matches what its filters match, and nothing twice', (t) => {
   fc.assert(
@@ -115,7 +132,11 @@ void t.test('a pattern is any name, one name, or text with stars', (t) => {
       const pattern = parts.join('')
       const expected = new RegExp(`^${parts.map((part) => (part === '*' ? '.*' : part)).join('')}$`)
       for (const text of ['', 'a', 'b', 'ab', 'ba', 'aab', 'abab', 'bbaab']) {
-        assert.equal(parsePattern(pattern).fits(text), pattern === '' || expected.test(text), `${pattern} ${text}`)
+        assert.equal(
+          parsePattern(pattern).fits(text),
+          pattern === '' || expected.test(text),
+          `${pattern} ${text}`,
+        )
       }
     }),
   )
@@ -123,7 +144,10 @@ void t.test('a pattern is any name, one name, or text with stars', (t) => {
   t.equal(parsePattern('temp*').only, undefined)
   t.ok(parsePattern('a.b').fits('a.b'))
   t.notOk(parsePattern('a.b').fits('axb'))
-  t.throws(() => parsePattern('x'.repeat(129)), { code: 'FW_NODERED_SETTINGS_INVALID', key: 'problem.pattern' })
+  t.throws(() => parsePattern('x'.repeat(129)), {
+    code: 'FW_NODERED_SETTINGS_INVALID',
+    key: 'problem.pattern',
+  })
   t.end()
 })
 
@@ -131,21 +155,30 @@ void t.test('a reading is what the gateway encoded', (t) => {
   const values = fc.oneof(fc.double(), fc.string(), fc.boolean(), fc.uint8Array({ maxLength: 64 }))
   fc.assert(
     fc.property(values, fc.boolean(), (value, historical) => {
-      const batch = { stream: stream(3), number: 4, path: 'relay', historical, receivedWallMs: WALL_MS } as const
+      const batch = {
+        stream: stream(3),
+        number: 4,
+        path: 'relay',
+        historical,
+        receivedWallMs: WALL_MS,
+      } as const
       const read = decodeReading(encodePayload(readingPayload(batch, 2, reading({ value, unit: 'Cel' }))))
       const unsound = typeof value === 'number' && !Number.isFinite(value)
       const expected = unsound ? null : value instanceof Uint8Array ? Buffer.from(value) : value
       assert.deepEqual(read.value, expected)
-      assert.deepEqual({ ...read, value: undefined }, {
-        value: undefined,
-        unit: 'Cel',
-        time: '2026-03-04T05:06:07.890Z',
-        quality: unsound ? 'bad' : 'good',
-        clock: 'synchronised',
-        path: 'relay',
-        historical,
-        id: '000000035a5a5a5a5a5a5a5a-4-2',
-      })
+      assert.deepEqual(
+        { ...read, value: undefined },
+        {
+          value: undefined,
+          unit: 'Cel',
+          time: '2026-03-04T05:06:07.890Z',
+          quality: unsound ? 'bad' : 'good',
+          clock: 'synchronised',
+          path: 'relay',
+          historical,
+          id: '000000035a5a5a5a5a5a5a5a-4-2',
+        },
+      )
     }),
   )
   t.end()
@@ -207,7 +240,10 @@ void t.test('errors of the client library become words for the person at the edi
   t.equal(key(code(4)), 'link.password')
   t.equal(key(code(5)), 'link.password')
   t.equal(key(code(3)), 'link.full')
-  t.same(troubleOf(code(2), 'pi:1883', false), { key: 'link.refused', details: { address: 'pi:1883', code: 2 } })
+  t.same(troubleOf(code(2), 'pi:1883', false), {
+    key: 'link.refused',
+    details: { address: 'pi:1883', code: 2 },
+  })
   t.equal(key(code('ECONNREFUSED')), 'link.nobody')
   t.equal(key(code('ENOTFOUND')), 'link.name')
   t.equal(key(code('SELF_SIGNED_CERT_IN_CHAIN')), 'link.certificate-unknown')
@@ -233,39 +269,42 @@ function broker() {
 }
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-void t.test('subscriptions ask for as little as covers all nodes, and again for a node that comes later', async (t) => {
-  const link = broker()
-  const subscriptions = new Subscriptions(link)
-  const seen: string[] = []
-  const end = subscriptions.add('fw/+/a/x', (topic) => seen.push(`one ${topic}`))
-  subscriptions.add('fw/+/a/y', (topic) => seen.push(`two ${topic}`))
-  t.same(link.asked, [], 'nothing before there is a connection')
-  subscriptions.up()
-  t.same(link.asked.splice(0), ['+ fw/+/a/x', '+ fw/+/a/y'])
-  const endAll = subscriptions.add('fw/+/+/+', () => {
-    throw new Error('a broken node')
-  })
-  await turn()
-  t.same(link.asked.splice(0), ['+ fw/+/+/+', '- fw/+/a/x', '- fw/+/a/y'])
-  subscriptions.message('fw/s/a/y', Buffer.from('1'), false)
-  t.same(seen, ['two fw/s/a/y'], 'a node that throws harms no other')
-  subscriptions.add('fw/+/b/x', () => undefined)
-  await turn()
-  t.same(link.asked.splice(0), ['+ fw/+/+/+'], 'the broker owes the new one its retained values')
-  endAll()
-  end()
-  await turn()
-  t.same(link.asked.splice(0), ['+ fw/+/a/y', '+ fw/+/b/x', '- fw/+/+/+'])
-  subscriptions.down()
-  subscriptions.add('fw/+/c/x', () => undefined)
-  await turn()
-  t.same(link.asked.splice(0), [])
-  subscriptions.up()
-  t.same(link.asked, ['+ fw/+/a/y', '+ fw/+/b/x', '+ fw/+/c/x'], 'a new connection is asked for all')
-  subscriptions.refused(['fw/+/a/y'])
-  t.notOk(subscriptions.allowed('fw/+/a/y'))
-  t.ok(subscriptions.allowed('fw/+/b/x'))
-})
+void t.test(
+  'subscriptions ask for as little as covers all nodes, and again for a node that comes later',
+  async (t) => {
+    const link = broker()
+    const subscriptions = new Subscriptions(link)
+    const seen: string[] = []
+    const end = subscriptions.add('fw/+/a/x', (topic) => seen.push(`one ${topic}`))
+    subscriptions.add('fw/+/a/y', (topic) => seen.push(`two ${topic}`))
+    t.same(link.asked, [], 'nothing before there is a connection')
+    subscriptions.up()
+    t.same(link.asked.splice(0), ['+ fw/+/a/x', '+ fw/+/a/y'])
+    const endAll = subscriptions.add('fw/+/+/+', () => {
+      throw new Error('a broken node')
+    })
+    await turn()
+    t.same(link.asked.splice(0), ['+ fw/+/+/+', '- fw/+/a/x', '- fw/+/a/y'])
+    subscriptions.message('fw/s/a/y', Buffer.from('1'), false)
+    t.same(seen, ['two fw/s/a/y'], 'a node that throws harms no other')
+    subscriptions.add('fw/+/b/x', () => undefined)
+    await turn()
+    t.same(link.asked.splice(0), ['+ fw/+/+/+'], 'the broker owes the new one its retained values')
+    endAll()
+    end()
+    await turn()
+    t.same(link.asked.splice(0), ['+ fw/+/a/y', '+ fw/+/b/x', '- fw/+/+/+'])
+    subscriptions.down()
+    subscriptions.add('fw/+/c/x', () => undefined)
+    await turn()
+    t.same(link.asked.splice(0), [])
+    subscriptions.up()
+    t.same(link.asked, ['+ fw/+/a/y', '+ fw/+/b/x', '+ fw/+/c/x'], 'a new connection is asked for all')
+    subscriptions.refused(['fw/+/a/y'])
+    t.notOk(subscriptions.allowed('fw/+/a/y'))
+    t.ok(subscriptions.allowed('fw/+/b/x'))
+  },
+)
 
 function requests(graceMs: number, publish: (payload: string) => Promise<void> = async () => undefined) {
   const sent: { command: string; args?: unknown; ttl: string; correlation: string }[] = []
@@ -276,7 +315,8 @@ function requests(graceMs: number, publish: (payload: string) => Promise<void> =
   const abort = new AbortController()
   const ask = (ttlMs = 60_000) =>
     all.ask({ topic: 't', command: 'ping', args: { a: 1 }, ttlMs, signal: abort.signal })
-  const reply = (json: object, retained = false): void => all.message(Buffer.from(JSON.stringify(json)), retained)
+  const reply = (json: object, retained = false): void =>
+    all.message(Buffer.from(JSON.stringify(json)), retained)
   return { all, sent, ask, abort, reply }
 }
 
@@ -308,7 +348,9 @@ void t.test('a command ends once without a reply too', async (t) => {
   abort.abort()
   await t.rejects(closed, { code: 'FW_NODERED_CLOSED' })
   await t.rejects(ask(), { code: 'FW_NODERED_CLOSED' }, 'nothing is sent for a closed node')
-  const refused = requests(1, () => Promise.reject(new PaletteError('FW_NODERED_NOT_CONNECTED', 'error.not-connected')))
+  const refused = requests(1, () =>
+    Promise.reject(new PaletteError('FW_NODERED_NOT_CONNECTED', 'error.not-connected')),
+  )
   await t.rejects(refused.ask(), { code: 'FW_NODERED_NOT_CONNECTED' })
   const broken = requests(1, () => Promise.reject(new Error('gone')))
   await t.rejects(broken.ask(), { code: 'FW_NODERED_CONNECTION_LOST' })

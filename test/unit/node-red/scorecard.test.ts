@@ -14,7 +14,9 @@ const examples = files(`${PACKAGE}/examples`)
 
 /** What the validator reads of a node's file for the editor: `registerType` with literals, in plain scripts. */
 function registered(html: string): { type: string; definition: ts.ObjectLiteralExpression }[] {
-  const scripts = [...html.matchAll(/<script type="text\/javascript">([\s\S]*?)<\/script>/g)].map(([, text]) => text!)
+  const scripts = [...html.matchAll(/<script type="text\/javascript">([\s\S]*?)<\/script>/g)].map(
+    ([, text]) => text!,
+  )
   return scripts.flatMap((text) => {
     const found: { type: string; definition: ts.ObjectLiteralExpression }[] = []
     const visit = (node: ts.Node): void => {
@@ -39,7 +41,9 @@ function property(definition: ts.ObjectLiteralExpression, name: string): ts.Expr
 
 function keysOf(definition: ts.ObjectLiteralExpression, name: string): string[] {
   const value = property(definition, name)
-  return value && ts.isObjectLiteralExpression(value) ? value.properties.map((one) => one.name!.getText()) : []
+  return value && ts.isObjectLiteralExpression(value)
+    ? value.properties.map((one) => one.name!.getText())
+    : []
 }
 
 const htmlOf = (path: string): string => read(`${PACKAGE}/${path.replace('.js', '.html')}`)
@@ -50,7 +54,10 @@ void t.test('the package has what the scorecard asks of one', (t) => {
   t.equal(manifest.license, 'MIT', 'P01')
   t.equal(read(`${PACKAGE}/LICENSE`), read('LICENSE'))
   t.ok(exists(`${PACKAGE}/README.md`))
-  t.ok(manifest.private === true || manifest.repository || manifest.bugs, 'P03: where to report, once it is published')
+  t.ok(
+    manifest.private === true || manifest.repository || manifest.bugs,
+    'P03: where to report, once it is published',
+  )
   t.match(manifest.name, /^@[a-z-]+\/[a-z-]+$/, 'P04')
   t.ok(manifest.keywords.includes('node-red'), 'P05')
   t.equal(manifest['node-red'].version, '>=4.0.0', 'P06: 4.1 is the maintenance release')
@@ -58,7 +65,11 @@ void t.test('the package has what the scorecard asks of one', (t) => {
   t.same(Object.keys(manifest.dependencies), ['mqtt'], 'D01: at most six; ours is one')
   t.equal(manifest.type, 'commonjs')
   const { mqtt } = manifest.dependencies
-  t.equal(mqtt, JSON.parse(read('gateway/package.json')).dependencies.mqtt, 'D03: as new as the gateway’s own')
+  t.equal(
+    mqtt,
+    JSON.parse(read('gateway/package.json')).dependencies.mqtt,
+    'D03: as new as the gateway’s own',
+  )
   const shipped = [...nodes.map(([, path]) => path), 'examples', 'dist']
   for (const path of shipped) {
     t.ok(
@@ -87,10 +98,17 @@ void t.test('every node has a file for the editor that can be read without runni
       if (category && ts.isStringLiteral(category) && category.text !== 'config') {
         for (const literal of ['icon', 'color', 'inputs', 'outputs', 'paletteLabel']) {
           const value = property(definition, literal)
-          t.ok(value && (ts.isStringLiteral(value) || ts.isNumericLiteral(value)), `${type}: ${literal} is a literal`)
+          t.ok(
+            value && (ts.isStringLiteral(value) || ts.isNumericLiteral(value)),
+            `${type}: ${literal} is a literal`,
+          )
         }
         const icon = property(definition, 'icon') as ts.StringLiteral
-        t.match(read(`${PACKAGE}/nodes/icons/${icon.text}`), /^<svg [^>]*viewBox="0 0 40 60"/, `${type}: icon`)
+        t.match(
+          read(`${PACKAGE}/nodes/icons/${icon.text}`),
+          /^<svg [^>]*viewBox="0 0 40 60"/,
+          `${type}: icon`,
+        )
       }
       return { type, config: category?.getText() === "'config'" }
     })
@@ -102,7 +120,10 @@ void t.test('every node has a file for the editor that can be read without runni
   t.equal(new Set(types.map(({ type }) => type)).size, nodes.length)
   const gateway = registered(htmlOf('nodes/fieldwhisper-gateway.js'))[0]!.definition
   t.same(keysOf(gateway, 'credentials'), ['user', 'password'])
-  t.notOk(keysOf(gateway, 'defaults').some((key) => ['user', 'password'].includes(key)), 'and in no flow')
+  t.notOk(
+    keysOf(gateway, 'defaults').some((key) => ['user', 'password'].includes(key)),
+    'and in no flow',
+  )
   t.end()
 })
 
@@ -128,7 +149,10 @@ void t.test('the files for the runtime load as Node-RED loads them, and register
 void t.test('help has its parts, in order, in plain words', (t) => {
   for (const [name, path] of nodes) {
     const help = read(localeOf(path, 'html'))
-    t.ok(help.startsWith(`<script type="text/html" data-help-name="${name}">\n  <p>`), `${name}: begins with a paragraph`)
+    t.ok(
+      help.startsWith(`<script type="text/html" data-help-name="${name}">\n  <p>`),
+      `${name}: begins with a paragraph`,
+    )
     t.same(
       [...help.matchAll(/<h3>(.*?)<\/h3>/g)].map(([, heading]) => heading),
       ['Inputs', 'Outputs', 'Details', 'References'],
@@ -137,7 +161,11 @@ void t.test('help has its parts, in order, in plain words', (t) => {
     t.notMatch(help, /<(b|i|strong|em)>/, `${name}: neither bold nor italic`)
     const template = htmlOf(path)
     t.ok(template.includes(`data-template-name="${name}"`), `${name}: has a dialog`)
-    t.notMatch(template.replace(/<script type="text\/javascript">[\s\S]*/, ''), /color:|background:/, `${name}: no colours of its own, for dark themes`)
+    t.notMatch(
+      template.replace(/<script type="text\/javascript">[\s\S]*/, ''),
+      /color:|background:/,
+      `${name}: no colours of its own, for dark themes`,
+    )
   }
   t.end()
 })
@@ -161,7 +189,8 @@ void t.test('every text that is asked for is in the catalogue, and every text is
       [],
       `${name}: no text is missing`,
     )
-    const built = (key: string): boolean => key.startsWith('status.agent-') && sources.includes('`status.agent-${state}`')
+    const built = (key: string): boolean =>
+      key.startsWith('status.agent-') && sources.includes('`status.agent-${state}`')
     t.same(
       known.filter((key) => !own.includes(key) && !sources.includes(`'${key}'`) && !built(key)),
       [],
@@ -177,7 +206,12 @@ void t.test('every node is in an example, and examples hold only what every Node
   const used = new Set<string>()
   for (const path of examples) {
     t.match(path, /\.json$/)
-    const flow = JSON.parse(read(path)) as { id: string; type: string; gateway?: string; wires?: string[][] }[]
+    const flow = JSON.parse(read(path)) as {
+      id: string
+      type: string
+      gateway?: string
+      wires?: string[][]
+    }[]
     const ids = flow.map(({ id }) => id)
     t.equal(new Set(ids).size, ids.length, `${path}: ids are unique`)
     t.ok(
