@@ -70,7 +70,7 @@ interface Choice {
   readonly agent: Pattern
   readonly name: Pattern
   /** The least that the broker must send for it. */
-  filter(link: GatewayLink): string
+  readonly filter: (link: GatewayLink) => string
 }
 
 /** Throws PaletteError for patterns and names that no gateway has. */

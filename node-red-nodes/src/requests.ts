@@ -25,8 +25,8 @@ export interface Request {
 }
 
 interface Open {
-  reply(reply: Reply): void
-  fail(error: PaletteError): void
+  readonly reply: (reply: Reply) => void
+  readonly fail: (error: PaletteError) => void
 }
 
 /** Commands that wait for their reply. Every one ends exactly once: reply, no reply, connection lost, node closed. */

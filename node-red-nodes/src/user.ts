@@ -8,9 +8,9 @@ export interface User {
   /** Undefined where no usable gateway is chosen; the status says so. */
   readonly link: GatewayLink | undefined
   /** What the node is about changed: the status is written anew. */
-  refresh(): void
+  readonly refresh: () => void
   /** An error in the words of the catalogue. */
-  explain(error: unknown): Error
+  readonly explain: (error: unknown) => Error
 }
 
 export interface UserOptions {

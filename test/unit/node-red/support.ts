@@ -28,6 +28,7 @@ interface Helper {
   load(nodes: readonly unknown[], flow: readonly object[], credentials?: object): Promise<void>
   setFlows(flow: readonly object[], type?: string, credentials?: object): Promise<void>
   unload(): Promise<void>
+  clearFlows(): Promise<void>
   getNode(id: string): any
   request(): any
 }
