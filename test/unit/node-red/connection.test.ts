@@ -3,6 +3,7 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import t from 'tap'
 import { GatewayLink, type LinkOptions } from '../../../node-red-nodes/dist/link.js'
 import { freePort } from '../../support/ports.js'
+import { read } from '../../support/repository.js'
 import { until, within } from '../../support/until.js'
 import { commandBroker, gatewayState, PASSWORD, startBroker, told, topics } from './support.js'
 
@@ -90,6 +91,24 @@ void t.test('who does not come in is told why, and tries again', async (t) => {
   const tls = linkTo(t, port, { url: `mqtts://127.0.0.1:${port}`, tls: { key: 'no key', cert: 'none' } })
   await tls.untilBadge('link.tls')
 })
+
+void t.test(
+  'over TLS what is wrong with a certificate is named, unless checking it is switched off',
+  async (t) => {
+    const [cert, key] = ['cert', 'key'].map((name) => read(`test/unit/relay/fixtures/${name}.pem`))
+    const { port } = await commandBroker(t, () => undefined, { cert: cert!, key: key! })
+    const over = (tls: object) => linkTo(t, port, { url: `mqtts://127.0.0.1:${port}`, tls: { ...tls } })
+    await over({ rejectUnauthorized: false }).untilBadge(undefined)
+    await over({ ca: cert }).untilBadge('link.certificate-name')
+    await over({}).untilBadge('link.certificate-unknown')
+    const plain = linkTo(t, port)
+    await until(() => /^link\.(closed|silent)$/.test(plain.link.badge()?.key ?? ''), {
+      withinMs: 15_000,
+      what: 'an end without an answer',
+    })
+    t.equal(plain.link.badge()?.fill, 'red')
+  },
+)
 
 void t.test('a link that is stopped leaves nothing behind, whatever it was doing', async (t) => {
   const { port, clients } = await startBroker(t)

@@ -1,6 +1,7 @@
 /** Node-RED's runtime by its own test helper, and the gateway's side: its real broker, topics and payloads. */
 import { readFileSync } from 'node:fs'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { createRequire } from 'node:module'
 import { Aedes } from 'aedes'
 import { EmbeddedBroker, type EmbeddedBrokerOptions } from '../../../gateway/src/bridge/embedded-broker.js'
@@ -220,7 +221,11 @@ export interface Command {
  * A broker with a gateway's side that the test plays: `answer` gets each request and says the reply, or nothing.
  * Closing `cut` ends every connection at once.
  */
-export async function commandBroker(t: WithTeardown, answer: (request: Command) => object | undefined) {
+export async function commandBroker(
+  t: WithTeardown,
+  answer: (request: Command) => object | undefined,
+  tls?: TlsOptions,
+) {
   const broker = new Aedes()
   await broker.listen()
   const sockets = new Set<Socket>()
@@ -238,11 +243,13 @@ export async function commandBroker(t: WithTeardown, answer: (request: Command) 
     const { command, correlation } = request
     if (reply) publish(topic.replace(/command$/, 'reply'), { command, correlation, ...reply })
   })
-  const server = createServer((socket) => {
+  const accept = (socket: Socket): void => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket)).on('error', () => undefined)
     broker.handle(socket)
-  }).listen(0, '127.0.0.1')
+  }
+  const server = tls ? createTlsServer(tls, accept) : createServer(accept)
+  server.listen(0, '127.0.0.1')
   await until(() => server.listening, { withinMs: 5_000, what: 'the port', everyMs: 2 })
   publish('fieldwhisper/hall/$gateway', { state: 'online' }, true)
   const cut = (): void => sockets.forEach((socket) => socket.destroy())
