@@ -10,6 +10,7 @@ const RARE = 'operator decides between clones'
 /** Seeds that once failed. */
 const REGRESSIONS: readonly number[] = [
   10_490, // a copy of a device holds a batch that its original lost
+  10_533, // the gateway lost its newest prekey, and an older one kept it from making another
   15_010, // and one that its original dropped
   15_142, // a hello that the gateway forgot is answered again
 ]

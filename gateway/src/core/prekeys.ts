@@ -104,11 +104,15 @@ export class Prekeys {
     return hellos.size >= (role === 'signed' ? MAX_HELLOS_A_DOORBELL : MAX_HELLOS_A_SUCCESSOR)
   }
 
-  /** A new signed prekey where the newest is a day old or was used a lot; returns it. */
+  /**
+   * A new signed prekey where the newest is a day old or was used a lot, or where its successor was made and is lost: agents that know
+   * that one knock at nothing else. Returns it.
+   */
   rotate(turn: Turn, random: Random, force = false): Prekey | undefined {
     const newest = this.newest()
     const fresh =
       newest &&
+      newest.number + 1 === this.#meta.counters.nextPrekey &&
       turn.running - newest.createdRunning < SIGNED_PREKEY_ROTATION_MS &&
       newest.hellos.size < MAX_HELLOS_A_DOORBELL / 2
     if (fresh && !force) return undefined

@@ -154,6 +154,20 @@ void t.test(
   },
 )
 
+void t.test('where the newest prekey is lost, a newer one is made at once, not in a day', async (t) => {
+  const { gateway } = await settled()
+  const signer = crypto.signingKey(testIdentity().signingSeed)
+  const record = parseRecord(gateway.record!)
+  await gateway.core.ownRecord({ via: 'relay', id: 0 }, signRecord(signer, { ...record, number: 40 }).bytes)
+  const lost = parseRecord(gateway.record!).number
+  t.equal(gateway.core.prekeys.doorbells().length, 2, 'an older one is there')
+  const key = Uint8Array.from([0, ...Buffer.from(lost.toString(16).padStart(8, '0'), 'hex')])
+  await gateway.store.commit([{ table: 'prekeys', key, value: null }])
+  gateway.restart()
+  await gateway.tick(60_000)
+  t.equal(parseRecord(gateway.record!).number, lost + 1)
+})
+
 void t.test('state of a later release is refused and left as it is', async (t) => {
   const { gateway } = await settled()
   for (const table of ['meta', 'agents', 'sessions', 'prekeys', 'ledger']) {
