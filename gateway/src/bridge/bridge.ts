@@ -5,22 +5,28 @@ import { EmbeddedBroker } from './embedded-broker.js'
 import { MqttOutput } from './mqtt-output.js'
 import { Outbox, type OutboxStatus } from './outbox.js'
 import type { DecodeBatch } from './outbox-source.js'
+import { Expiry, type ExpiryRule } from './expiry.js'
+import { readingFormat, type PayloadFormat } from './payload-format.js'
 import type { Output, OutputStatus } from './output.js'
 import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
 import { limitedReporter } from './reports.js'
-import { createTopics, message, type Message, type Topics } from './topics.js'
+import { createTopics, message, type Labels, type Message, type Topics } from './topics.js'
 
 /** `mqtt:` of the gateway's configuration. */
 export type MqttSettings = EmbeddedSettings | ExternalSettings
 
-export interface EmbeddedSettings {
+interface PublishSettings {
   /** Template of the readings' topics. */
   readonly topic: string
+  readonly payload: PayloadFormat
+  readonly expire: readonly ExpiryRule[]
+}
+
+export interface EmbeddedSettings extends PublishSettings {
   readonly embedded: { readonly host: string; readonly port?: number }
 }
 
-export interface ExternalSettings {
-  readonly topic: string
+export interface ExternalSettings extends PublishSettings {
   readonly url: string
   readonly user?: string
   readonly password?: string
@@ -35,6 +41,7 @@ export interface BridgeOptions {
   /** Stays the same over restarts and is known to nobody else: names the gateway at an external broker. */
   readonly clientId: string
   readonly mqtt: MqttSettings
+  readonly labels: Labels
   readonly outbox: { readonly maxBytes: number; readonly keepSentMs: number }
   readonly reporter: Reporter
   readonly clock: Clock
@@ -71,9 +78,9 @@ export class Bridge {
    * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID` or `FW_TOPIC_NAME_INVALID`, HostError `FW_FILE_FAILED` (password file).
    */
   async start(): Promise<void> {
-    const { site, mqtt, store, clock, runningMs, decode } = this.#options
+    const { site, mqtt, labels, store, clock, runningMs, decode } = this.#options
     const reporter = limitedReporter(this.#options.reporter, REPORT_INTERVAL_MS, () => clock.monoMs())
-    const topics = createTopics(site, mqtt.topic)
+    const topics = createTopics(site, mqtt.topic, labels)
     const output = this.#output(topics, reporter)
     const outbox = new Outbox({
       store,
@@ -83,6 +90,9 @@ export class Bridge {
       monoMs: () => clock.monoMs(),
       runningMs,
       decode,
+      format: readingFormat(mqtt.payload),
+      expiry: new Expiry(mqtt.expire),
+      wallMs: () => clock.wallMs(),
       ...this.#options.outbox,
     })
     outbox.retained.load(store, (told) => void output.restore?.(told))

@@ -1,10 +1,19 @@
 import { z } from 'zod'
-import { about, configSchemaJson, errorText, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
+import {
+  about,
+  configSchemaJson,
+  duration,
+  errorText,
+  limitField,
+  limitsSchema,
+  plainText,
+} from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { relayConfigSchema } from '@fieldwhisper/relay'
 import type { MqttSettings } from '../bridge/bridge.js'
 import { DEFAULT_TOPIC_TEMPLATE } from '../bridge/constants.js'
-import { parseTemplate } from '../bridge/topics.js'
+import { PAYLOAD_FORMATS } from '../bridge/payload-format.js'
+import { isLabelName, labelsOf, parseTemplate } from '../bridge/topics.js'
 import { GATEWAY_OPTIONS, OUTBOX_OPTIONS } from '../limits.js'
 
 /** Keys of `mqtt:` that only make sense with a broker of one's own. */
@@ -36,7 +45,24 @@ const mqttSchema = z
   .strictObject({
     topic: about(
       topicTemplate.default(DEFAULT_TOPIC_TEMPLATE),
-      'Topics of readings: levels between slashes, {site}, {agent} and {name} each alone in one. The first is fixed text.',
+      'Topics of readings: levels between slashes; {site}, {agent}, {name} and labels such as {area} each alone in one. The first is fixed text.',
+    ),
+    payload: about(
+      z.enum(PAYLOAD_FORMATS).default('json'),
+      'json: value, unit, time, quality, id, path, historical. senml: SenML JSON (RFC 8428). value: the bare value; what was taken long ago then goes to the topic below, $history.',
+    ),
+    expire: about(
+      z
+        .array(
+          z.strictObject({
+            name: about(plainText(1, 128), 'Name of readings; * stands for any text.'),
+            after: about(duration({ min: '1s', max: '365d' }), 'Time to live, from 1s to 365d.'),
+          }),
+        )
+        .max(100)
+        .default([])
+        .transform((rules) => rules.map(({ name, after }) => ({ name, afterMs: after }))),
+      'Readings older than this are published as historical ones, never as the current value. The first rule that fits counts.',
     ),
     embedded: about(
       z
@@ -81,13 +107,13 @@ const mqttSchema = z
       }
     }
   })
-  .transform(({ topic, embedded, url, user, password, password_file: passwordFile }): MqttSettings => {
+  .transform(({ embedded, url, user, password, password_file: passwordFile, ...publish }): MqttSettings => {
     if (url === undefined) {
       const { host = '127.0.0.1', port } = embedded ?? {}
-      return { topic, embedded: { host, ...(port !== undefined && { port }) } }
+      return { ...publish, embedded: { host, ...(port !== undefined && { port }) } }
     }
     return {
-      topic,
+      ...publish,
       url,
       ...(user !== undefined && { user }),
       ...(password !== undefined && { password }),
@@ -95,8 +121,14 @@ const mqttSchema = z
     }
   })
 
-/** The configuration of a gateway; every key may be left out. */
-export const gatewayConfigSchema = z.strictObject({
+const labelName = z.string().refine(isLabelName, {
+  error: 'expected a label: a to z, 0 to 9 and _, at most 32 characters, and not site, agent or name',
+})
+
+/** Names of agents may be anything, also what objects have by themselves. */
+const labelsSchema = z.record(plainText(1, 64), z.record(labelName, plainText(1, 128)))
+
+const settingsSchema = z.strictObject({
   site: about(plainText(1, 64).optional(), 'Name of the site in topics. Absent: the one given to `init`.'),
   state: about(
     plainText(1, 4_096).optional(),
@@ -120,6 +152,10 @@ export const gatewayConfigSchema = z.strictObject({
     'The relay inside the gateway; its other keys are those of a relay configuration.',
   ),
   mqtt: about(mqttSchema.prefault({}), 'Where readings go.'),
+  labels: about(
+    labelsSchema.default({}),
+    'What is known of agents, by name: `pump-7: { area: press-shop, line: "2" }`. For topics; an agent without a label has "unassigned" there.',
+  ),
   outbox: about(
     z
       .strictObject({
@@ -145,6 +181,16 @@ export const gatewayConfigSchema = z.strictObject({
       .prefault({}),
     'What is written to standard error.',
   ),
+})
+
+/** The configuration of a gateway; every key may be left out. */
+export const gatewayConfigSchema = settingsSchema.superRefine(({ mqtt, labels }, context) => {
+  const known = new Set(Object.values(labels).flatMap((values) => Object.keys(values)))
+  for (const label of labelsOf(parseTemplate(mqtt.topic))) {
+    if (known.has(label)) continue
+    const message = `no agent under \`labels\` has ${label}: write it there for one at least, or mend the template`
+    context.addIssue({ code: 'custom', path: ['mqtt', 'topic'], message })
+  }
 })
 
 export type GatewayConfig = z.output<typeof gatewayConfigSchema>

@@ -26,6 +26,8 @@ import {
 type Test = Parameters<Parameters<typeof t.test>[0]>[0]
 type Store = ReturnType<typeof bridgeStore>
 
+const PUBLISH = { topic: DEFAULT_TOPIC_TEMPLATE, payload: 'json', expire: [] } as const
+
 const clock = {
   monoMs,
   wallMs: () => WALL_MS,
@@ -40,7 +42,8 @@ async function startBridge(t: Test, store: Store, stateDir: string, change: Part
     stateDir,
     site: 'hall 3',
     clientId: 'fieldwhisper-test',
-    mqtt: { topic: DEFAULT_TOPIC_TEMPLATE, embedded: { host: '127.0.0.1', port: 0 } },
+    mqtt: { ...PUBLISH, embedded: { host: '127.0.0.1', port: 0 } },
+    labels: {},
     outbox: { maxBytes: 10_000_000, keepSentMs: 3_600_000 },
     reporter,
     clock,
@@ -270,7 +273,7 @@ void t.test('what cannot work is refused at the start', async (t) => {
     code: 'FW_TOPIC_TEMPLATE_INVALID',
   })
   await t.rejects(
-    start({ topic: DEFAULT_TOPIC_TEMPLATE, url: 'mqtt://127.0.0.1:1', passwordFile: '/nowhere/x' }),
+    start({ ...PUBLISH, url: 'mqtt://127.0.0.1:1', passwordFile: '/nowhere/x' }),
     {
       code: 'FW_FILE_FAILED',
     },

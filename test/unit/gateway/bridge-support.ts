@@ -5,6 +5,8 @@ import { decodeBatch, encodeBatch, type Reading } from '@fieldwhisper/protocol'
 import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { Outbox, type OutboxOptions } from '../../../gateway/src/bridge/outbox.js'
 import type { Output, OutputEvents, OutputStatus } from '../../../gateway/src/bridge/output.js'
+import { Expiry } from '../../../gateway/src/bridge/expiry.js'
+import { readingFormat } from '../../../gateway/src/bridge/payload-format.js'
 import { createTopics, type Message } from '../../../gateway/src/bridge/topics.js'
 import { until } from '../../support/until.js'
 
@@ -182,6 +184,9 @@ export async function rig(store: Store, change: Partial<OutboxOptions> = {}): Pr
     monoMs,
     runningMs: monoMs,
     decode,
+    format: readingFormat('json'),
+    expiry: new Expiry([]),
+    wallMs: () => 0,
     maxBytes: 1_000_000,
     keepSentMs: 3_600_000,
     markIntervalMs: 0,
