@@ -266,6 +266,7 @@ export class Gateway {
       site: config.site ?? identity?.siteName ?? 'site',
       clientId: identity ? `fieldwhisper-${siteFingerprintText(identity).slice(0, 12)}` : 'fieldwhisper',
       mqtt,
+      labels: config.labels,
       outbox: { maxBytes: outbox.max_bytes, keepSentMs: outbox.keep_sent },
       reporter,
       clock: this.#clock,

@@ -91,6 +91,7 @@ export {
 export { OpeningDirection, SealingDirection, type Opened } from './session/directions.js'
 export { KeyTree } from './session/key-tree.js'
 export { decodeBatch, encodeBatch, type Batch } from './telemetry/batch.js'
+export { SENML_ABSOLUTE_S, senmlName } from './telemetry/senml.js'
 export {
   checkReading,
   readingBytes,

@@ -1,3 +1,4 @@
+import { SENML_ABSOLUTE_S, senmlName } from '@fieldwhisper/protocol'
 import type { ReadingRow } from './rows.js'
 
 /** How readings are written to a file: what stands before, between and after them. */
@@ -8,9 +9,6 @@ export interface ExportFormat {
   readonly end: string
   readonly line: (row: ReadingRow, first: boolean) => string
 }
-
-/** SenML (RFC 8428 section 4.5.3) takes a smaller time as one relative to now. */
-const SENML_ABSOLUTE_S = 2 ** 28
 
 /**
  * SenML as JSON (RFC 8428). `id`, `quality`, `clock` and `name` are labels of our own, which readers of SenML skip; the last three
@@ -46,12 +44,6 @@ function senmlRecord(row: ReadingRow, device: string | undefined): Record<string
 function valueOf({ type, value }: ReadingRow): Record<string, unknown> {
   const label = { number: 'v', text: 'vs', boolean: 'vb', bytes: 'vd' }[type]
   return { [label]: value }
-}
-
-/** Letters, digits and - : . / _ only, the first a letter or digit (RFC 8428 section 4.5.1). */
-function senmlName(name: string): string {
-  const safe = name.replaceAll(/[^A-Za-z0-9\-:./_]/g, '_')
-  return /^[A-Za-z0-9]/.test(safe) ? safe : `x${safe}`
 }
 
 const COLUMNS = ['id', 'time', 'name', 'unit', 'type', 'value', 'quality', 'clock'] as const

@@ -7,17 +7,24 @@ import { MqttOutput, type MqttTls, type MqttVersion } from './mqtt-output.js'
 import { GatewayError } from '../errors.js'
 import { Outbox, type OutboxStatus } from './outbox.js'
 import type { DecodeBatch } from './outbox-source.js'
+import { Expiry, type ExpiryRule } from './expiry.js'
+import { readingFormat, type PayloadFormat } from './payload-format.js'
 import type { Output, OutputStatus } from './output.js'
 import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
 import { limitedReporter } from './reports.js'
-import { createTopics, message, type Message, type Topics } from './topics.js'
+import { createTopics, message, type Labels, type Message, type Topics } from './topics.js'
 
 /** `mqtt:` of the gateway's configuration. */
 export type MqttSettings = EmbeddedSettings | ExternalSettings
 
-export interface EmbeddedSettings {
+interface PublishSettings {
   /** Template of the readings' topics. */
   readonly topic: string
+  readonly payload: PayloadFormat
+  readonly expire: readonly ExpiryRule[]
+}
+
+export interface EmbeddedSettings extends PublishSettings {
   readonly embedded: {
     readonly host: string
     readonly port?: number
@@ -26,8 +33,7 @@ export interface EmbeddedSettings {
   }
 }
 
-export interface ExternalSettings {
-  readonly topic: string
+export interface ExternalSettings extends PublishSettings {
   readonly url: string
   readonly version?: MqttVersion
   readonly user?: string
@@ -47,6 +53,7 @@ export interface BridgeOptions {
   /** Stays the same over restarts and is known to nobody else: names the gateway at an external broker. */
   readonly clientId: string
   readonly mqtt: MqttSettings
+  readonly labels: Labels
   readonly outbox: { readonly maxBytes: number; readonly keepSentMs: number }
   readonly reporter: Reporter
   readonly clock: Clock
@@ -84,9 +91,9 @@ export class Bridge {
    * `FW_FILE_FAILED` (file of the password or of the users) or `FW_FILE_NEWER` (users).
    */
   async start(): Promise<void> {
-    const { site, mqtt, store, clock, runningMs, decode } = this.#options
+    const { site, mqtt, labels, store, clock, runningMs, decode } = this.#options
     const reporter = limitedReporter(this.#options.reporter, REPORT_INTERVAL_MS, () => clock.monoMs())
-    const topics = createTopics(site, mqtt.topic)
+    const topics = createTopics(site, mqtt.topic, labels)
     const output = this.#output(topics, reporter)
     const outbox = new Outbox({
       store,
@@ -96,6 +103,9 @@ export class Bridge {
       monoMs: () => clock.monoMs(),
       runningMs,
       decode,
+      format: readingFormat(mqtt.payload),
+      expiry: new Expiry(mqtt.expire),
+      wallMs: () => clock.wallMs(),
       ...this.#options.outbox,
     })
     outbox.retained.load(store, (told) => void output.restore?.(told))

@@ -7,6 +7,10 @@ export const GATEWAY_LEVEL = '$gateway'
 export const EVENTS_LEVEL = '$events'
 export const AGENTS_LEVEL = '$agents'
 export const STATUS_LEVEL = 'status'
+/** Below the topic of a reading: what was taken long ago, where a payload cannot say so. */
+export const HISTORY_LEVEL = '$history'
+/** In the place of a label that an agent has not. */
+export const NO_LABEL = 'unassigned'
 /** Reason codes of MQTT 5.0, section 2.4, and (`connack...`) the return codes of CONNACK in 3.1.1, section 3.2.2.3. */
 export const REASON = {
   connackVersion: 1,
@@ -62,8 +66,8 @@ export const MAX_LEVEL_BYTES = 128
 export const MAX_TEMPLATE_BYTES = 512
 export const MAX_TEMPLATE_LEVELS = 16
 
-/** A template's fixed text and three escaped names of 128 bytes. */
-export const MAX_TOPIC_BYTES = MAX_TEMPLATE_BYTES + 3 * 3 * MAX_LEVEL_BYTES
+/** A template's fixed text and in each level an escaped name of 128 bytes. */
+export const MAX_TOPIC_BYTES = MAX_TEMPLATE_BYTES + MAX_TEMPLATE_LEVELS * 3 * MAX_LEVEL_BYTES
 /** A reading has at most 8 KiB; as JSON each byte may take six. */
 export const MAX_PAYLOAD_BYTES = 64 * 1024
 

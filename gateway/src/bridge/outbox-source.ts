@@ -3,8 +3,10 @@ import { hex } from '@fieldwhisper/protocol'
 
 import { decodeItem, sequenceOf } from './outbox-entry.js'
 import type { OutboxEntry, OutboxEvent } from './outbox-entry.js'
-import { encodePayload, readingPayload, rfc3339 } from './payload.js'
-import type { BridgedReading } from './payload.js'
+import type { Expiry } from './expiry.js'
+import { readingPayload, rfc3339 } from './payload.js'
+import type { BridgedReading, ReadingPayload } from './payload.js'
+import type { ReadingFormat } from './payload-format.js'
 import type { RetainedValues } from './retained.js'
 import { message, removal } from './topics.js'
 import type { Message, Topic, Topics } from './topics.js'
@@ -27,6 +29,12 @@ export interface SourceContext {
   readonly topics: Topics
   readonly retained: RetainedValues
   readonly decode: DecodeBatch
+  readonly format: ReadingFormat
+  readonly expiry: Expiry
+  /** Unix time in milliseconds. */
+  readonly wallMs: () => number
+  /** A reading is told as a historical one because its time to live is over. */
+  readonly expired: () => void
 }
 
 /** Throws whatever `decodeItem`, `decode` or the topics refuse. */
@@ -57,7 +65,7 @@ function readingMessages(
   entry: OutboxEntry,
   readings: readonly BridgedReading[],
   topics: readonly Topic<'reading'>[],
-  { retained }: SourceContext,
+  { retained, format, topics: names, ...context }: SourceContext,
 ): (index: number) => readonly Message[] {
   // Of several values of one name only the last can be the current one.
   const lastOfName = new Map(readings.map(({ name }, index) => [name, index]))
@@ -65,14 +73,32 @@ function readingMessages(
   return (index) => {
     const reading = readings[index]!
     const topic = topics[index]!
-    const content = readingPayload(entry, index, reading)
-    const payload = encodePayload(content)
-    if (entry.historical || lastOfName.get(reading.name) !== index) return [{ topic, payload, retain: false }]
+    const content = withAge(entry, readingPayload(entry, index, reading), reading.name, context)
+    const payload = format.encode(content, { agent: entry.name, name: reading.name })
+    if (content.historical && !format.tellsHistory)
+      return [{ topic: names.history(topic), payload, retain: false }]
+    if (content.historical || lastOfName.get(reading.name) !== index)
+      return [{ topic, payload, retain: false }]
     const order = { stream, number: entry.number, index, timeMs: Date.parse(content.time) }
     const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
     const told = { topic, payload, retain }
     return stale === undefined ? [told] : [removal(stale), told]
   }
+}
+
+/** What is older than its time to live is not the current value, however it came. */
+function withAge(
+  { receivedWallMs }: OutboxEntry,
+  content: ReadingPayload,
+  name: string,
+  { expiry, wallMs, expired }: Pick<SourceContext, 'expiry' | 'wallMs' | 'expired'>,
+): ReadingPayload {
+  const afterMs = expiry.afterMs(name)
+  if (content.historical || afterMs === undefined) return content
+  const told = content.clock === 'synchronised' || content.clock === 'corrected'
+  if (wallMs() - (told ? Date.parse(content.time) : receivedWallMs) <= afterMs) return content
+  expired()
+  return { ...content, historical: true }
 }
 
 function eventMessage(event: OutboxEvent, sequence: number, topics: Topics): Message {

@@ -15,25 +15,23 @@ import { OutboxMarks } from './outbox-marks.js'
 import { newestSequence } from './outbox-position.js'
 import { OutboxReader } from './outbox-reader.js'
 import { emptySource, openSource } from './outbox-source.js'
-import type { DecodeBatch, Source } from './outbox-source.js'
+import type { Source, SourceContext } from './outbox-source.js'
 import { OutboxSpace } from './outbox-space.js'
 import { PublishWindow } from './outbox-window.js'
 import type { Flight } from './outbox-window.js'
 import { isRefusal, type Output } from './output.js'
 import { RetainedValues } from './retained.js'
 import { removal } from './topics.js'
-import type { Message, Topics } from './topics.js'
+import type { Message } from './topics.js'
 
-export interface OutboxOptions {
+export interface OutboxOptions extends Omit<SourceContext, 'retained' | 'expired'> {
   readonly store: Store
   readonly output: Output
-  readonly topics: Topics
   readonly reporter: Reporter
   /** Milliseconds that never go back. */
   readonly monoMs: () => number
   /** Counted life of this gateway in milliseconds, over restarts (`RunningTime` of @fieldwhisper/host). */
   readonly runningMs: () => number
-  readonly decode: DecodeBatch
   /** Bytes, sent and unsent; the core is to stop at this many unsent. */
   readonly maxBytes: number
   /** Milliseconds of running time. */
@@ -59,6 +57,8 @@ export interface OutboxStatus {
   readonly rejected: number
   /** Messages that had to be published again because their acknowledgement did not come. */
   readonly repeated: number
+  /** Readings that were older than their time to live, and were not published as current. */
+  readonly expired: number
 }
 
 /**
@@ -96,9 +96,10 @@ export class Outbox {
   #failures = 0
   #onIdle: (() => void) | undefined
   #counting: Promise<void> = Promise.resolve()
-  readonly #totals = { published: 0, refused: 0, rejected: 0, repeated: 0 }
+  readonly #totals = { published: 0, refused: 0, rejected: 0, repeated: 0, expired: 0 }
   /** Messages of the entry that is being finished that the broker refused. */
   #refusedOfEntry = 0
+  readonly #context: SourceContext
 
   constructor(options: OutboxOptions) {
     const { store, reporter, monoMs, runningMs, maxBytes, keepSentMs, markIntervalMs } = options
@@ -106,6 +107,7 @@ export class Outbox {
     this.#window = options.windowMessages ?? WINDOW_MESSAGES
     this.#deadlineTicks = Math.ceil((options.deadlineMs ?? PUBLISH_DEADLINE_MS) / TICK_MS)
     this.retained = new RetainedValues(reporter)
+    this.#context = { ...options, retained: this.retained, expired: () => this.#totals.expired++ }
     this.space = new OutboxSpace({ store, maxBytes, keepSentMs })
     const interval = markIntervalMs === undefined ? {} : { intervalMs: markIntervalMs }
     this.#marks = new OutboxMarks({
@@ -234,9 +236,8 @@ export class Outbox {
 
   #open(entry: Entry): Source {
     this.#index = 0
-    const { topics, decode } = this.#options
     try {
-      return openSource(entry, { topics, decode, retained: this.retained })
+      return openSource(entry, this.#context)
     } catch (cause) {
       this.#reject(entry, cause)
       return emptySource(entry)

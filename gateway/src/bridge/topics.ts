@@ -4,9 +4,11 @@ import {
   DEFAULT_TOPIC_TEMPLATE,
   EVENTS_LEVEL,
   GATEWAY_LEVEL,
+  HISTORY_LEVEL,
   MAX_LEVEL_BYTES,
   MAX_TEMPLATE_BYTES,
   MAX_TEMPLATE_LEVELS,
+  NO_LABEL,
   STATUS_LEVEL,
 } from './constants.js'
 import { encodePayload } from './payload.js'
@@ -17,7 +19,7 @@ import type { AgentStatusPayload, EventPayload, GatewayStatusPayload, ReadingPay
  *
  * | kind    | topic                                        | retained | payload                |
  * |---------|----------------------------------------------|----------|------------------------|
- * | reading | `fieldwhisper/{site}/{agent}/{name}`         | if live  | `ReadingPayload`       |
+ * | reading | `fieldwhisper/{site}/{agent}/{name}`         | if live  | `ReadingPayload`, or as `mqtt.payload` says |
  * | gateway | `fieldwhisper/{site}/$gateway`               | yes      | `GatewayStatusPayload` |
  * | events  | `fieldwhisper/{site}/$events`                | no       | `EventPayload`         |
  * | agent   | `fieldwhisper/{site}/$agents/{agent}/status` | yes      | `AgentStatusPayload`   |
@@ -68,7 +70,12 @@ export interface Topics {
   agent(agent: string): Topic<'agent'>
   /** Throws GatewayError `FW_TOPIC_NAME_INVALID` for names over 128 bytes. */
   reading(agent: string, name: string): Topic<'reading'>
+  /** Where a reading goes that was taken long ago, in a form that cannot say so. */
+  history(reading: Topic<'reading'>): Topic<'reading'>
 }
+
+/** What the operator knows of each agent, by its name: `area: press-shop`, `line: "2"`. */
+export type Labels = Readonly<Record<string, Readonly<Record<string, string>>>>
 
 /** The only way to make a message: topic and payload belong together. */
 export function message<Kind extends keyof TopicPayloads>(
@@ -86,32 +93,69 @@ export function removal(topic: string): Message {
 
 /**
  * @param site name of the site, 1 to 128 bytes
- * @param template levels with `{site}`, `{agent}` and `{name}`; see `parseTemplate`
+ * @param template levels with `{site}`, `{agent}`, `{name}` and labels; see `parseTemplate`
+ * @param labels fill the other placeholders; an agent without one has `unassigned` there
  * @throws GatewayError `FW_TOPIC_TEMPLATE_INVALID`, `FW_TOPIC_NAME_INVALID`
  */
-export function createTopics(site: string, template: string = DEFAULT_TOPIC_TEMPLATE): Topics {
+export function createTopics(
+  site: string,
+  template: string = DEFAULT_TOPIC_TEMPLATE,
+  labels: Labels = {},
+): Topics {
   const levels = parseTemplate(template)
   const root = levels[0]!
   const siteLevel = escapeLevel(site)
-  const fixed = levels.map((level) => (level === '{site}' ? siteLevel : level))
-  const fill = (agent: string, name: string): string =>
-    fixed.map((level) => (level === '{agent}' ? agent : level === '{name}' ? name : level)).join('/')
+  const fill = (slots: Readonly<Record<string, string>>): string =>
+    levels.map((level) => (isSlot(level) ? slotOf(slots, level.slice(1, -1)) : level)).join('/')
+  const anyLabel = Object.fromEntries(labelsOf(levels).map((label) => [label, '+']))
+  const escapedLabels = new Map(Object.entries(labels).map(([agent, values]) => [agent, escaped(values)]))
   const base = `${root}/${siteLevel}`
   return {
     root,
-    readings: fill('+', '+'),
+    readings: fill({ ...anyLabel, site: siteLevel, agent: '+', name: '+' }),
     gateway: `${base}/${GATEWAY_LEVEL}` as Topic<'gateway'>,
     events: `${base}/${EVENTS_LEVEL}` as Topic<'events'>,
     agent: (agent) => `${base}/${AGENTS_LEVEL}/${escapeLevel(agent)}/${STATUS_LEVEL}` as Topic<'agent'>,
-    reading: (agent, name) => fill(escapeLevel(agent), escapeLevel(name)) as Topic<'reading'>,
+    reading: (agent, name) => {
+      const names = { site: siteLevel, agent: escapeLevel(agent), name: escapeLevel(name) }
+      return fill({ ...escapedLabels.get(agent), ...names }) as Topic<'reading'>
+    },
+    history: (reading) => `${reading}/${HISTORY_LEVEL}` as Topic<'reading'>,
   }
 }
 
-const PLACEHOLDERS = ['{site}', '{agent}', '{name}']
+/** Placeholders that every agent fills. */
+const NAMES = ['site', 'agent', 'name']
+const LABEL = /^[a-z][a-z0-9_]{0,31}$/
+
+/** Whether agents may have a label of this name. */
+export function isLabelName(text: string): boolean {
+  return LABEL.test(text) && !NAMES.includes(text)
+}
+
+/** The labels that a template uses. */
+export function labelsOf(levels: readonly string[]): readonly string[] {
+  return levels
+    .filter(isSlot)
+    .map((level) => level.slice(1, -1))
+    .filter(isLabelName)
+}
+
+function isSlot(level: string): boolean {
+  return level.startsWith('{')
+}
+
+function slotOf(slots: Readonly<Record<string, string>>, slot: string): string {
+  return Object.hasOwn(slots, slot) ? slots[slot]! : NO_LABEL
+}
+
+function escaped(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(values).map(([label, value]) => [label, escapeLevel(value)]))
+}
 
 /**
  * The levels of a template. The first is fixed text, so that it can be kept for the gateway; `{agent}` and `{name}` stand
- * once each, `{site}` at most once, and each alone in its level, so that two readings never share a topic.
+ * once each, `{site}` and labels at most once, and each alone in its level, so that two readings never share a topic.
  * Throws GatewayError `FW_TOPIC_TEMPLATE_INVALID` with the reason.
  */
 export function parseTemplate(template: string): readonly string[] {
@@ -121,18 +165,18 @@ export function parseTemplate(template: string): readonly string[] {
   }
   if (Buffer.byteLength(template) > MAX_TEMPLATE_BYTES) refuse(`is longer than ${MAX_TEMPLATE_BYTES} bytes`)
   if (levels.length > MAX_TEMPLATE_LEVELS) refuse(`has more than ${MAX_TEMPLATE_LEVELS} levels`)
-  for (const placeholder of PLACEHOLDERS) {
-    const count = levels.filter((level) => level === placeholder).length
-    if (count > 1) refuse(`holds ${placeholder} more than once`)
-    if (count === 0 && placeholder !== '{site}') refuse(`lacks a level ${placeholder}`)
-  }
   for (const level of levels) {
-    if (PLACEHOLDERS.includes(level)) continue
+    const slot = /^\{(.*)\}$/.exec(level)?.[1]
+    if (slot !== undefined && (NAMES.includes(slot) || isLabelName(slot))) {
+      if (levels.filter((other) => other === level).length > 1) refuse(`holds ${level} more than once`)
+      continue
+    }
     if (/[{}]/.test(level))
-      refuse(`has a level that is neither plain text nor one of ${PLACEHOLDERS.join(', ')}`)
+      refuse('has a level that is neither plain text nor {site}, {agent}, {name} or a label in braces, alone')
     if (level !== escapeLevel(level)) refuse('has an empty level or one with a character that MQTT reserves')
   }
-  if (PLACEHOLDERS.includes(levels[0]!)) refuse('must begin with a fixed first level')
+  for (const needed of ['{agent}', '{name}']) if (!levels.includes(needed)) refuse(`lacks a level ${needed}`)
+  if (isSlot(levels[0]!)) refuse('must begin with a fixed first level')
   return levels
 }
 

@@ -1,7 +1,8 @@
-import { about, errorText, plainText } from '@fieldwhisper/host'
+import { about, duration, errorText, plainText } from '@fieldwhisper/host'
 import { z } from 'zod'
 import type { MqttSettings } from '../bridge/bridge.js'
 import { DEFAULT_TOPIC_TEMPLATE, EMBEDDED_TLS_PORT, EMBEDDED_WEBSOCKET_PORT } from '../bridge/constants.js'
+import { PAYLOAD_FORMATS } from '../bridge/payload-format.js'
 import { parseTemplate } from '../bridge/topics.js'
 
 /** Keys of `mqtt:` that only make sense with a broker of one's own. */
@@ -95,12 +96,31 @@ const tls = z
     })
   })
 
+const expire = z
+  .array(
+    z.strictObject({
+      name: about(plainText(1, 128), 'Name of readings; * stands for any text.'),
+      after: about(duration({ min: '1s', max: '365d' }), 'Time to live, from 1s to 365d.'),
+    }),
+  )
+  .max(100)
+  .default([])
+  .transform((rules) => rules.map(({ name, after }) => ({ name, afterMs: after })))
+
 /** `mqtt:` of the gateway's configuration. */
 export const mqttSchema = z
   .strictObject({
     topic: about(
       topicTemplate.default(DEFAULT_TOPIC_TEMPLATE),
-      'Topics of readings: levels between slashes, {site}, {agent} and {name} each alone in one. The first is fixed text.',
+      'Topics of readings: levels between slashes; {site}, {agent}, {name} and labels such as {area} each alone in one. The first is fixed text.',
+    ),
+    payload: about(
+      z.enum(PAYLOAD_FORMATS).default('json'),
+      'json: value, unit, time, quality, id, path, historical. senml: SenML JSON (RFC 8428). value: the bare value; what was taken long ago then goes to the topic below, $history.',
+    ),
+    expire: about(
+      expire,
+      'Readings older than this are published as historical ones, never as the current value. The first rule that fits counts.',
     ),
     embedded: about(
       embedded.optional(),
@@ -156,6 +176,8 @@ export const mqttSchema = z
   .transform((mqtt): MqttSettings => {
     const {
       topic,
+      payload,
+      expire,
       url,
       version,
       user,
@@ -166,10 +188,12 @@ export const mqttSchema = z
     if (url === undefined) {
       const { host = '127.0.0.1', port, tls, websocket } = mqtt.embedded ?? {}
       const listeners = { ...(tls && { tls }), ...(websocket && { websocket }) }
-      return { topic, embedded: { host, ...(port !== undefined && { port }), ...listeners } }
+      return { topic, payload, expire, embedded: { host, ...(port !== undefined && { port }), ...listeners } }
     }
     return {
       topic,
+      payload,
+      expire,
       url,
       ...(version !== undefined && { version: version === 5 ? '5' : version }),
       ...(user !== undefined && { user }),

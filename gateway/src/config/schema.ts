@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { about, configSchemaJson, limitField, limitsSchema, plainText } from '@fieldwhisper/host'
 import { lanSchema, relaysSchema } from '@fieldwhisper/mesh'
 import { relayConfigSchema } from '@fieldwhisper/relay'
+import { isLabelName, labelsOf } from '../bridge/topics.js'
 import { GATEWAY_OPTIONS, OUTBOX_OPTIONS } from '../limits.js'
 import { mqttSchema } from './mqtt-schema.js'
 
@@ -12,8 +13,14 @@ const relayUrl = z
     error: 'expected ws://host:port or wss://host:port without path, user or password',
   })
 
-/** The configuration of a gateway; every key may be left out. */
-export const gatewayConfigSchema = z.strictObject({
+const labelName = z.string().refine(isLabelName, {
+  error: 'expected a label: a to z, 0 to 9 and _, at most 32 characters, and not site, agent or name',
+})
+
+/** Names of agents may be anything, also what objects have by themselves. */
+const labelsSchema = z.record(plainText(1, 64), z.record(labelName, plainText(1, 128)))
+
+const settingsSchema = z.strictObject({
   site: about(plainText(1, 64).optional(), 'Name of the site in topics. Absent: the one given to `init`.'),
   state: about(
     plainText(1, 4_096).optional(),
@@ -37,6 +44,10 @@ export const gatewayConfigSchema = z.strictObject({
     'The relay inside the gateway; its other keys are those of a relay configuration.',
   ),
   mqtt: about(mqttSchema.prefault({}), 'Where readings go.'),
+  labels: about(
+    labelsSchema.default({}),
+    'What is known of agents, by name: `pump-7: { area: press-shop, line: "2" }`. For topics; an agent without a label has "unassigned" there.',
+  ),
   outbox: about(
     z
       .strictObject({
@@ -62,6 +73,16 @@ export const gatewayConfigSchema = z.strictObject({
       .prefault({}),
     'What is written to standard error.',
   ),
+})
+
+/** The configuration of a gateway; every key may be left out. */
+export const gatewayConfigSchema = settingsSchema.superRefine(({ mqtt, labels }, context) => {
+  const known = new Set(Object.values(labels).flatMap((values) => Object.keys(values)))
+  for (const label of labelsOf(mqtt.topic.split('/'))) {
+    if (known.has(label)) continue
+    const message = `no agent under \`labels\` has ${label}: write it there for one at least, or mend the template`
+    context.addIssue({ code: 'custom', path: ['mqtt', 'topic'], message })
+  }
 })
 
 export type GatewayConfig = z.output<typeof gatewayConfigSchema>

@@ -8,6 +8,8 @@ import {
 import { openSource } from '../../../gateway/dist/bridge/outbox-source.js'
 import { RetainedValues } from '../../../gateway/dist/bridge/retained.js'
 import { RETAINED_TABLE } from '../../../gateway/dist/bridge/outbox-entry.js'
+import { Expiry } from '../../../gateway/dist/bridge/expiry.js'
+import { readingFormat } from '../../../gateway/dist/bridge/payload-format.js'
 import { createTopics } from '../../../gateway/dist/bridge/topics.js'
 import { PacketMeter } from '../../../gateway/dist/bridge/broker-socket.js'
 import { GatewayError } from '../../../gateway/dist/errors.js'
@@ -17,7 +19,13 @@ import type { Target } from '../engine/target.js'
 import { golden, storeOf } from '../support.js'
 
 const silent = { event: () => undefined }
-const topics = createTopics('works')
+const context = {
+  topics: createTopics('works'),
+  format: readingFormat('json'),
+  expiry: new Expiry([]),
+  wallMs: () => 0,
+  expired: () => undefined,
+}
 
 function samples(): Uint8Array[] {
   const [batch, other] = [...golden('batches', 'batch')].reverse()
@@ -61,7 +69,7 @@ export const outboxItem: Target = {
     const source = valueOrRefusal([GatewayError, ProtocolError], () =>
       openSource(
         { key: sequenceKey(1), value: input },
-        { topics, retained, decode: (batch) => decodeBatch(batch).readings },
+        { ...context, retained, decode: (batch) => decodeBatch(batch).readings },
       ),
     )
     if (source === undefined) return

@@ -7,7 +7,15 @@ import { MqttOutput } from '../../../gateway/src/bridge/mqtt-output.js'
 import { temporaryFolder } from '../../support/folder.js'
 import { freePort } from '../../support/ports.js'
 import { until } from '../../support/until.js'
-import { batchOf, bridgeStore, entry, monoMs, reading, recorder } from '../../unit/gateway/bridge-support.js'
+import {
+  batchOf,
+  bridgeStore,
+  entry,
+  monoMs,
+  PUBLISH,
+  reading,
+  recorder,
+} from '../../unit/gateway/bridge-support.js'
 import { startBridge } from '../support/bridge.js'
 import { cable, quiet } from '../support/cable.js'
 import { authority, bundle } from '../support/certificates.js'
@@ -21,7 +29,6 @@ const missing = (['mosquitto', 'mosquitto_passwd', 'mosquitto_sub', 'stdbuf', 'o
 const skip =
   missing.length > 0 && `needs ${missing.join(', ')}: apt-get install mosquitto mosquitto-clients openssl`
 
-const TOPIC = 'fieldwhisper/{site}/{agent}/{name}'
 const will = { topic: 'fieldwhisper/hall/$gateway', payload: Buffer.from('{}'), retain: true }
 const valueOf = ({ payload }: Received): number => (JSON.parse(payload) as { value: number }).value
 const numbered = (from: number, count: number, name = 'pump') =>
@@ -125,7 +132,7 @@ void t.test(
       const tls = { ca: ours.cert, ...client }
       const { commit, reporter } = await startBridge(
         t,
-        { topic: TOPIC, url: `mqtts://127.0.0.1:${strict}`, tls },
+        { ...PUBLISH, url: `mqtts://127.0.0.1:${strict}`, tls },
         temporaryFolder(t),
       )
       await commit(numbered(0, 100))
@@ -307,7 +314,7 @@ void t.test(
     t.teardown(() => judge.program.kill())
     const { bridge, commit, reporter, store } = await startBridge(
       t,
-      { topic: TOPIC, url: `mqtt://127.0.0.1:${port}`, ...login },
+      { ...PUBLISH, url: `mqtt://127.0.0.1:${port}`, ...login },
       folder,
     )
     const mixed = numbered(0, 100).flatMap((one, index) => [
@@ -361,7 +368,7 @@ void t.test(
     const wire = await cable(t, secure)
     const { bridge, commit, reporter } = await startBridge(
       t,
-      { topic: TOPIC, url: `mqtts://127.0.0.1:${wire.port}`, tls: { ca: ours.cert } },
+      { ...PUBLISH, url: `mqtts://127.0.0.1:${wire.port}`, tls: { ca: ours.cert } },
       temporaryFolder(t),
     )
     const total = 3_000

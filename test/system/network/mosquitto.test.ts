@@ -1,23 +1,12 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
-import { openStore, type Clock, type Store } from '@fieldwhisper/host'
-import { Bridge, type BridgeOptions } from '../../../gateway/src/bridge/bridge.js'
-import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
-import { lastOutboxSequence } from '../../../gateway/src/bridge/outbox-position.js'
+import type { OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { temporaryFolder } from '../../support/folder.js'
 import { freePort } from '../../support/ports.js'
 import { until, within } from '../../support/until.js'
-import {
-  batchOf,
-  decode,
-  entry,
-  monoMs,
-  reading,
-  recorder,
-  WALL_MS,
-} from '../../unit/gateway/bridge-support.js'
+import { batchOf, entry, PUBLISH, reading } from '../../unit/gateway/bridge-support.js'
+import { startBridge } from '../support/bridge.js'
 import { cable, quiet } from '../support/cable.js'
 import { startMosquitto, subscribe, type Received } from '../support/mosquitto.js'
 import { here, type Program } from '../support/process.js'
@@ -28,46 +17,6 @@ const missing = (
 ).filter((program) => spawnSync(program, ['--help']).error !== undefined)
 const skip = missing.length > 0 && `needs ${missing.join(', ')}: apt-get install mosquitto mosquitto-clients`
 
-type Test = Parameters<Parameters<typeof t.test>[0]>[0]
-
-async function startBridge(t: Test, mqtt: BridgeOptions['mqtt'], folder: string) {
-  const reporter = recorder()
-  const store = await openStore({ dir: join(folder, 'store'), tables: BRIDGE_TABLES, reporter })
-  const clock: Clock = {
-    monoMs,
-    wallMs: () => WALL_MS,
-    quality: () => 'synchronised',
-    bootId: new Uint8Array(8),
-  }
-  const bridge = new Bridge({
-    store,
-    stateDir: folder,
-    site: 'hall',
-    clientId: 'gateway',
-    mqtt,
-    outbox: { maxBytes: 2 ** 30, keepSentMs: 3_600_000 },
-    reporter,
-    clock,
-    runningMs: monoMs,
-    decode,
-  })
-  await bridge.start()
-  const stop = async (): Promise<void> => {
-    await bridge.stop()
-    await store.close()
-  }
-  t.teardown(stop)
-  return { bridge, store, reporter, stop }
-}
-
-async function commit(bridge: Bridge, store: Store, entries: readonly OutboxEntry[]): Promise<void> {
-  const first = lastOutboxSequence(store) + 1
-  const writes = entries.map((one, index) => outboxWrite(first + index, one))
-  await store.commit(writes)
-  bridge.committed(writes)
-}
-
-const TOPIC = 'fieldwhisper/{site}/{agent}/{name}'
 const names = ['temp', 'flow', 'level', 'speed', 'load']
 
 /** Batches of two agents, 50 readings each, five names in turn; the values of a name count up. */
@@ -112,9 +61,9 @@ void t.test(
     const judge = await subscribe(here, { port, topic: 'fieldwhisper/#', clientId: 'judge', ...login })
     t.teardown(() => judge.program.kill())
     const wire = await cable(t, port)
-    const { bridge, store, reporter } = await startBridge(
+    const { bridge, commit, reporter } = await startBridge(
       t,
-      { topic: TOPIC, url: `mqtt://127.0.0.1:${wire.port}`, ...login },
+      { ...PUBLISH, url: `mqtt://127.0.0.1:${wire.port}`, ...login },
       folder,
     )
 
@@ -122,7 +71,7 @@ void t.test(
     let number = 0
     const streaming = (async () => {
       for (; number < 100; number += 1) {
-        await commit(bridge, store, entries(number, 1))
+        await commit(entries(number, 1))
         await new Promise((resolve) => setTimeout(resolve, 10))
       }
     })()
@@ -182,8 +131,8 @@ void t.test(
     const broker = await startMosquitto(here, { folder, port, user: 'plant', password: 'right' })
     t.teardown(() => broker.kill())
     const url = `mqtt://127.0.0.1:${port}`
-    const wrong = await startBridge(t, { topic: TOPIC, url, user: 'plant', password: 'wr0ng' }, folder)
-    await commit(wrong.bridge, wrong.store, entries(0, 1))
+    const wrong = await startBridge(t, { ...PUBLISH, url, user: 'plant', password: 'wr0ng' }, folder)
+    await wrong.commit(entries(0, 1))
     await until(() => wrong.reporter.events.length > 0, { withinMs: 10_000, what: 'the refusal' })
     t.match(wrong.reporter.events[0], {
       code: 'FW_MQTT_CREDENTIALS_REFUSED',
@@ -198,7 +147,7 @@ void t.test(
 
     const judge = await subscribe(here, { port, topic: 'fieldwhisper/#', user: 'plant', password: 'right' })
     t.teardown(() => judge.program.kill())
-    await startBridge(t, { topic: TOPIC, url, user: 'plant', password: 'right' }, folder)
+    await startBridge(t, { ...PUBLISH, url, user: 'plant', password: 'right' }, folder)
     await judge.until((messages) => distinct(messages).size === 100, {
       withinMs: 10_000,
       what: 'the readings',
@@ -212,9 +161,9 @@ void t.test(
   async (t) => {
     const folder = temporaryFolder(t)
     const port = await freePort()
-    const { bridge, store } = await startBridge(
+    const { bridge, commit } = await startBridge(
       t,
-      { topic: TOPIC, embedded: { host: '127.0.0.1', port } },
+      { ...PUBLISH, embedded: { host: '127.0.0.1', port } },
       folder,
     )
     const { user, passwordFile, topics } = bridge.status()!
@@ -240,7 +189,7 @@ void t.test(
     const forger = await here.run('mosquitto_pub', [...arguments_, '-u', user!, '-P', login.password])
     t.not(forger.code, 0, 'a publish under the gateway’s root ends the connection')
 
-    for (let number = 0; number < 100; number += 1) await commit(bridge, store, entries(number, 1))
+    for (let number = 0; number < 100; number += 1) await commit(entries(number, 1))
     await judge.until((messages) => messages.length >= 10_000, { withinMs: 30_000, what: '10,000 readings' })
     t.equal(judge.messages.length, 10_000)
     t.equal(distinct(judge.messages).size, 10_000)

@@ -37,6 +37,7 @@ export async function startBridge(
     site: 'hall',
     clientId: 'gateway',
     mqtt,
+    labels: {},
     outbox: { maxBytes: 2 ** 30, keepSentMs: 3_600_000 },
     reporter,
     clock,

@@ -6,7 +6,6 @@ import { Aedes } from 'aedes'
 import mqtt, { type MqttClient } from 'mqtt'
 import t from 'tap'
 import { Bridge, type BridgeOptions } from '../../../gateway/src/bridge/bridge.js'
-import { DEFAULT_TOPIC_TEMPLATE } from '../../../gateway/src/bridge/constants.js'
 import { outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { lastOutboxSequence } from '../../../gateway/src/bridge/outbox-position.js'
 import { temporaryFolder } from '../../support/folder.js'
@@ -19,6 +18,7 @@ import {
   entry,
   eventually,
   monoMs,
+  PUBLISH,
   reading,
   recorder,
 } from './bridge-support.js'
@@ -40,7 +40,8 @@ async function startBridge(t: Test, store: Store, stateDir: string, change: Part
     stateDir,
     site: 'hall 3',
     clientId: 'fieldwhisper-test',
-    mqtt: { topic: DEFAULT_TOPIC_TEMPLATE, embedded: { host: '127.0.0.1', port: 0 } },
+    mqtt: { ...PUBLISH, embedded: { host: '127.0.0.1', port: 0 } },
+    labels: {},
     outbox: { maxBytes: 10_000_000, keepSentMs: 3_600_000 },
     reporter,
     clock,
@@ -226,6 +227,7 @@ void t.test(
     await commitOnly(store)
     const { bridge, reporter } = await startBridge(t, store, folder, {
       mqtt: {
+        ...PUBLISH,
         topic: 'uns/plant/{agent}/{name}',
         url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
         user: 'plant',
@@ -266,13 +268,10 @@ void t.test('before start and after stop a bridge is inert', async (t) => {
 
 void t.test('what cannot work is refused at the start', async (t) => {
   const start = (mqtt: BridgeOptions['mqtt']) => startBridge(t, bridgeStore(), temporaryFolder(t), { mqtt })
-  await t.rejects(start({ topic: '{agent}', url: 'mqtt://127.0.0.1:1' }), {
+  await t.rejects(start({ ...PUBLISH, topic: '{agent}', url: 'mqtt://127.0.0.1:1' }), {
     code: 'FW_TOPIC_TEMPLATE_INVALID',
   })
-  await t.rejects(
-    start({ topic: DEFAULT_TOPIC_TEMPLATE, url: 'mqtt://127.0.0.1:1', passwordFile: '/nowhere/x' }),
-    {
-      code: 'FW_FILE_FAILED',
-    },
-  )
+  await t.rejects(start({ ...PUBLISH, url: 'mqtt://127.0.0.1:1', passwordFile: '/nowhere/x' }), {
+    code: 'FW_FILE_FAILED',
+  })
 })

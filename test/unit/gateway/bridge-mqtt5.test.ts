@@ -5,13 +5,24 @@ import { join } from 'node:path'
 import { Aedes } from 'aedes'
 import { generate } from 'mqtt-packet'
 import t from 'tap'
+import { Expiry } from '../../../gateway/src/bridge/expiry.js'
 import { Outbox } from '../../../gateway/src/bridge/outbox.js'
+import { readingFormat } from '../../../gateway/src/bridge/payload-format.js'
 import { MqttOutput, type MqttOutputOptions } from '../../../gateway/src/bridge/mqtt-output.js'
 import { publishBytes } from '../../../gateway/src/bridge/mqtt-size.js'
 import { isRefusal } from '../../../gateway/src/bridge/output.js'
 import { createTopics, message, type Message } from '../../../gateway/src/bridge/topics.js'
 import { temporaryFolder } from '../../support/folder.js'
-import { bridgeStore, decode, eventually, fill, monoMs, numbered, recorder } from './bridge-support.js'
+import {
+  bridgeStore,
+  decode,
+  eventually,
+  fill,
+  monoMs,
+  numbered,
+  recorder,
+  WALL_MS,
+} from './bridge-support.js'
 import { scriptedBroker } from './mqtt5-broker.js'
 
 type Test = Parameters<Parameters<typeof t.test>[0]>[0]
@@ -287,6 +298,9 @@ void t.test(
       monoMs,
       runningMs: monoMs,
       decode,
+      format: readingFormat('json'),
+      expiry: new Expiry([]),
+      wallMs: () => WALL_MS,
       maxBytes: 1_000_000,
       keepSentMs: 3_600_000,
     })

@@ -2,12 +2,17 @@
 import type { EventFields, Level, Reporter, Store, Write } from '@fieldwhisper/host'
 import { createMemoryStore, type MemoryStore, type MemoryStoreOptions } from '@fieldwhisper/host/testing'
 import { decodeBatch, encodeBatch, type Reading } from '@fieldwhisper/protocol'
+import { DEFAULT_TOPIC_TEMPLATE } from '../../../gateway/src/bridge/constants.js'
 import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { Outbox, type OutboxOptions } from '../../../gateway/src/bridge/outbox.js'
 import type { Output, OutputEvents, OutputStatus } from '../../../gateway/src/bridge/output.js'
+import { Expiry } from '../../../gateway/src/bridge/expiry.js'
+import { readingFormat } from '../../../gateway/src/bridge/payload-format.js'
 import { createTopics, type Message } from '../../../gateway/src/bridge/topics.js'
 import { until } from '../../support/until.js'
 
+/** What a configuration says of payloads unless told otherwise. */
+export const PUBLISH = { topic: DEFAULT_TOPIC_TEMPLATE, payload: 'json', expire: [] } as const
 export const AGENT = 'a1'.repeat(32)
 /** 2026-03-04T05:06:07.890Z */
 export const WALL_MS = Date.UTC(2026, 2, 4, 5, 6, 7, 890)
@@ -188,6 +193,9 @@ export async function rig(store: Store, change: Partial<OutboxOptions> = {}): Pr
     monoMs,
     runningMs: monoMs,
     decode,
+    format: readingFormat('json'),
+    expiry: new Expiry([]),
+    wallMs: () => 0,
     maxBytes: 1_000_000,
     keepSentMs: 3_600_000,
     markIntervalMs: 0,

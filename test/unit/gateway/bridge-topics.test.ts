@@ -71,13 +71,25 @@ void t.test('the template is filled with escaped names', (t) => {
   t.end()
 })
 
+void t.test('labels fill their levels, escaped; an agent without one is unassigned', (t) => {
+  const labels = { 'pump-7': { area: 'press shop/1', line: '2', site: 'no', name: 'no' } }
+  const topics = createTopics('works', 'uns/{site}/{area}/{line}/{agent}/{name}', labels)
+  t.equal(topics.reading('pump-7', 'temp'), 'uns/works/press shop%2F1/2/pump-7/temp')
+  t.equal(topics.reading('pump-8', 'temp'), 'uns/works/unassigned/unassigned/pump-8/temp')
+  t.equal(topics.readings, 'uns/works/+/+/+/+')
+  t.equal(topics.reading('constructor', 'temp'), 'uns/works/unassigned/unassigned/constructor/temp')
+  t.end()
+})
+
 void t.test('a template that could mix up readings is refused', (t) => {
   const refused: [string, RegExp][] = [
     ['fieldwhisper/{site}/{agent}', /lacks a level \{name\}/],
     ['fieldwhisper/{site}/{name}', /lacks a level \{agent\}/],
-    ['fieldwhisper/{agent}-{name}', /lacks a level/],
+    ['fieldwhisper/{agent}-{name}', /neither plain text nor/],
     ['fieldwhisper/{agent}/{agent}/{name}', /more than once/],
-    ['fieldwhisper/{agent}/{name}/{unit}', /neither plain text nor/],
+    ['fieldwhisper/{agent}/{name}/{Unit}', /neither plain text nor/],
+    ['fieldwhisper/{area}/{area}/{agent}/{name}', /\{area\} more than once/],
+    ['fieldwhisper/x{area}/{agent}/{name}', /neither plain text nor/],
     ['{site}/{agent}/{name}', /fixed first level/],
     ['/{agent}/{name}', /empty level/],
     ['a//{agent}/{name}', /empty level/],

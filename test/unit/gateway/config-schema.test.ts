@@ -36,29 +36,37 @@ void t.test('an empty configuration works: the LAN, no relay, the embedded broke
   t.end()
 })
 
+/** What is published where nothing is said of it. */
+const AS_EVER = { payload: 'json', expire: [] } as const
+
 void t.test('one broker is configured, the embedded one or one of your own', (t) => {
   t.same(parse('mqtt: { embedded: { port: 2883 } }').mqtt, {
     topic: 'fieldwhisper/{site}/{agent}/{name}',
+    ...AS_EVER,
     embedded: { host: '127.0.0.1', port: 2_883 },
   })
   t.same(parse('mqtt: { url: "mqtt://broker:1883", topic: "uns/{agent}/{name}" }').mqtt, {
     topic: 'uns/{agent}/{name}',
+    ...AS_EVER,
     url: 'mqtt://broker:1883',
   })
   t.same(parse('mqtt: { url: "mqtt://[::1]:1883", user: plant, password: "a b" }').mqtt, {
     topic: 'fieldwhisper/{site}/{agent}/{name}',
+    ...AS_EVER,
     url: 'mqtt://[::1]:1883',
     user: 'plant',
     password: 'a b',
   })
   t.same(parse('mqtt: { url: "wss://b:8084/mqtt", version: 5, tls: { ca: c, servername: b } }').mqtt, {
     topic: 'fieldwhisper/{site}/{agent}/{name}',
+    ...AS_EVER,
     url: 'wss://b:8084/mqtt',
     version: '5',
     tls: { ca: 'c', servername: 'b' },
   })
   t.same(parse('mqtt: { embedded: { tls: { cert: c, key: k }, websocket: { secure: true } } }').mqtt, {
     topic: 'fieldwhisper/{site}/{agent}/{name}',
+    ...AS_EVER,
     embedded: {
       host: '127.0.0.1',
       tls: { host: '0.0.0.0', port: 8_883, cert: 'c', key: 'k' },
