@@ -105,6 +105,7 @@ export class Bridge {
       decode,
       format: readingFormat(mqtt.payload),
       expiry: new Expiry(mqtt.expire),
+      withProperties: 'url' in mqtt && mqtt.version !== '3.1.1',
       wallMs: () => clock.wallMs(),
       ...this.#options.outbox,
     })

@@ -9,7 +9,7 @@ import type { BridgedReading, ReadingPayload } from './payload.js'
 import type { ReadingFormat } from './payload-format.js'
 import type { RetainedValues } from './retained.js'
 import { message, removal } from './topics.js'
-import type { Message, Topic, Topics } from './topics.js'
+import type { Message, MessageProperties, Topic, Topics } from './topics.js'
 
 /** Opens a batch as the agent encoded it; throws if it is none. */
 export type DecodeBatch = (batch: Uint8Array) => readonly BridgedReading[]
@@ -31,6 +31,8 @@ export interface SourceContext {
   readonly decode: DecodeBatch
   readonly format: ReadingFormat
   readonly expiry: Expiry
+  /** What MQTT 5 can carry beside a payload is of use. */
+  readonly withProperties: boolean
   /** Unix time in milliseconds. */
   readonly wallMs: () => number
   /** A reading is told as a historical one because its time to live is over. */
@@ -53,7 +55,11 @@ export function openSource({ key, value }: Entry, context: SourceContext): Sourc
     topicOf.set(name, topic)
     return topic
   })
-  return { ...base, count: readings.length, messages: readingMessages(item.entry, readings, topics, context) }
+  return {
+    ...base,
+    count: readings.length,
+    messages: readingMessages(sequence, item.entry, readings, topics, context),
+  }
 }
 
 /** A source without messages, for an item that is set aside. */
@@ -62,43 +68,59 @@ export function emptySource({ key, value }: Entry): Source {
 }
 
 function readingMessages(
+  sequence: number,
   entry: OutboxEntry,
   readings: readonly BridgedReading[],
   topics: readonly Topic<'reading'>[],
-  { retained, format, topics: names, ...context }: SourceContext,
+  context: SourceContext,
 ): (index: number) => readonly Message[] {
+  const { retained, format, topics: names, expired, withProperties } = context
   // Of several values of one name only the last can be the current one.
   const lastOfName = new Map(readings.map(({ name }, index) => [name, index]))
   const stream = hex(entry.stream)
   return (index) => {
     const reading = readings[index]!
     const topic = topics[index]!
-    const content = withAge(entry, readingPayload(entry, index, reading), reading.name, context)
+    const read = readingPayload(entry, index, reading)
+    const leftMs = read.historical ? Infinity : timeLeft(entry, read, reading.name, context)
+    if (leftMs < 0) expired()
+    const content = leftMs < 0 ? { ...read, historical: true } : read
     const payload = format.encode(content, { agent: entry.name, name: reading.name })
+    const extra = withProperties ? { properties: properties(content, sequence, format, leftMs) } : {}
     if (content.historical && !format.tellsHistory)
-      return [{ topic: names.history(topic), payload, retain: false }]
+      return [{ topic: names.history(topic), payload, retain: false, ...extra }]
     if (content.historical || lastOfName.get(reading.name) !== index)
-      return [{ topic, payload, retain: false }]
+      return [{ topic, payload, retain: false, ...extra }]
     const order = { stream, number: entry.number, index, timeMs: Date.parse(content.time) }
     const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
-    const told = { topic, payload, retain }
+    const told = { topic, payload, retain, ...extra }
     return stale === undefined ? [told] : [removal(stale), told]
   }
 }
 
-/** What is older than its time to live is not the current value, however it came. */
-function withAge(
+/** Milliseconds for which it may still be called the current value: below 0 its time to live is over, however it came. */
+function timeLeft(
   { receivedWallMs }: OutboxEntry,
-  content: ReadingPayload,
+  { clock, time }: ReadingPayload,
   name: string,
-  { expiry, wallMs, expired }: Pick<SourceContext, 'expiry' | 'wallMs' | 'expired'>,
-): ReadingPayload {
+  { expiry, wallMs }: Pick<SourceContext, 'expiry' | 'wallMs'>,
+): number {
   const afterMs = expiry.afterMs(name)
-  if (content.historical || afterMs === undefined) return content
-  const told = content.clock === 'synchronised' || content.clock === 'corrected'
-  if (wallMs() - (told ? Date.parse(content.time) : receivedWallMs) <= afterMs) return content
-  expired()
-  return { ...content, historical: true }
+  if (afterMs === undefined) return Infinity
+  const isTold = clock === 'synchronised' || clock === 'corrected'
+  return afterMs - (wallMs() - (isTold ? Date.parse(time) : receivedWallMs))
+}
+
+/** `id` and `historical` as in the JSON payload; `seq` grows with every item of this gateway, so that a consumer sees what it missed. */
+function properties(
+  { id, historical }: ReadingPayload,
+  sequence: number,
+  { contentType }: ReadingFormat,
+  leftMs: number,
+): MessageProperties {
+  const user = { id, seq: String(sequence), historical: String(historical) }
+  const expires = leftMs >= 0 && leftMs !== Infinity
+  return { user, contentType, ...(expires && { expirySeconds: Math.max(1, Math.ceil(leftMs / 1_000)) }) }
 }
 
 function eventMessage(event: OutboxEvent, sequence: number, topics: Topics): Message {

@@ -23,6 +23,7 @@ const context = {
   topics: createTopics('works'),
   format: readingFormat('json'),
   expiry: new Expiry([]),
+  withProperties: false,
   wallMs: () => 0,
   expired: () => undefined,
 }

@@ -90,10 +90,11 @@ void t.test(
     ])
     const { outbox, output } = await rig(store, {
       expiry: new Expiry([{ name: 'temp', afterMs: 1_000 }]),
+      withProperties: true,
       wallMs: () => WALL_MS,
     })
     await eventually('all are published', () => output.sent.length === 4)
-    const told = output.payloads() as { historical: boolean }[]
+    const told = output.payloads() as { historical: boolean; id: string }[]
     t.same(
       told.map(({ historical }) => historical),
       [false, true, false, false],
@@ -104,6 +105,17 @@ void t.test(
       [true, false, true, true],
     )
     t.equal(outbox.status().expired, 1)
-  await outbox.stop()
+    t.same(
+      output.sent.map(({ properties }) => properties?.expirySeconds),
+      [1, undefined, undefined, 1],
+      'a broker of MQTT 5 removes a current value when its time is over',
+    )
+    t.match(output.sent[1], {
+      properties: {
+        contentType: 'application/json',
+        user: { id: told[1]!.id, seq: '2', historical: 'true' },
+      },
+    })
+    await outbox.stop()
   },
 )

@@ -300,6 +300,7 @@ void t.test(
       decode,
       format: readingFormat('json'),
       expiry: new Expiry([]),
+      withProperties: false,
       wallMs: () => WALL_MS,
       maxBytes: 1_000_000,
       keepSentMs: 3_600_000,

@@ -195,6 +195,7 @@ export async function rig(store: Store, change: Partial<OutboxOptions> = {}): Pr
     decode,
     format: readingFormat('json'),
     expiry: new Expiry([]),
+    withProperties: false,
     wallMs: () => 0,
     maxBytes: 1_000_000,
     keepSentMs: 3_600_000,
