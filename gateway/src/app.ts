@@ -37,10 +37,12 @@ import { EventList, EVENTS_TABLE } from './event-list.js'
 import { HandshakeWorker } from './handshake/worker-pool.js'
 import { IDENTITY_FILE, STORE_FOLDER } from './identity-file.js'
 import { loadRelayList, mergeRelays, RELAYS_FILE } from './relay-list.js'
+import { Presence } from './presence.js'
 import { Relays } from './relays.js'
 import { RememberedLinks } from './remembered-links.js'
 import { gatewayStatus, type GatewayStatus } from './status.js'
 
+const PRESENCE_STEP_MS = 1_000
 const TICK_MS = 50
 /** Packets waiting unopened beyond this part of what may wait stop the reading from links; the core drops above all of it. */
 const PAUSE_SHARE = 0.5
@@ -340,6 +342,14 @@ export class Gateway {
     core.tick()
     await core.announceRelays(this.#toldRelays())
     await core.settled()
+    const presence = new Presence({
+      agents: core.agents,
+      missing: (key) => core.ledger.missing(key),
+      bridge: this.#bridge!,
+      clock: this.#clock,
+    })
+    const presenceTicker = setInterval(() => presence.step(), PRESENCE_STEP_MS)
+    this.#closing.push(() => clearInterval(presenceTicker))
     const ticker = setInterval(() => {
       core.tick()
       ballast.tick()

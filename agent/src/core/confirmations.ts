@@ -1,4 +1,10 @@
-import { CONFIRM_AFTER_MS, GAP_REPEAT_MAX_MS, GAP_REPEAT_MIN_MS, GAPS_A_PACKET } from './constants.js'
+import {
+  CONFIRM_AFTER_MS,
+  GAP_REPEAT_MAX_MS,
+  GAP_REPEAT_MIN_MS,
+  GAPS_A_PACKET,
+  HEARTBEAT_MS,
+} from './constants.js'
 import type { Commands } from './commands.js'
 import type { Composer } from './composer.js'
 import type { CoreEffect } from './events.js'
@@ -7,7 +13,7 @@ import type { Sealer } from './sealer.js'
 import type { SessionBook } from './session-book.js'
 
 /**
- * What is said without a batch: that K and a PREKEY are kept, a NOTICE or COMMAND taken, an older session over, a stream at its end;
+ * What is said without a batch: that the agent is there, that K and a PREKEY are kept, a NOTICE or COMMAND taken, an older session over, a stream at its end;
  * and gaps and replies, until they are acknowledged. The gateway repeats what it wants confirmed, so a confirmation is sent once.
  */
 export class Confirmations {
@@ -16,6 +22,9 @@ export class Confirmations {
   readonly #sealer: Sealer
   readonly #commands: Commands
   #confirmAt: number | undefined
+  /** Packets of this process, and since when there were no more. */
+  #sealed = -1
+  #quietSince = 0
   #gapsAt = -Infinity
   #gapStepMs = GAP_REPEAT_MIN_MS
 
@@ -43,6 +52,10 @@ export class Confirmations {
     const session = book.answered
     if (!session || book.isExhausted(session)) return
     if (heard && this.#composer.hasUnsaidEnd) this.due(now)
+    if (this.#sealer.sealed !== this.#sealed) {
+      this.#sealed = this.#sealer.sealed
+      this.#quietSince = now
+    } else if (now - this.#quietSince >= HEARTBEAT_MS) this.due(now)
     const gaps = heard && now >= this.#gapsAt ? this.#batches.gaps(GAPS_A_PACKET) : []
     if (gaps.length > 0) {
       this.#gapsAt = now + this.#gapStepMs

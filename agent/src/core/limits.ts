@@ -1,6 +1,7 @@
 import { limitDefaults, type LimitConstant, type LimitOptions, type LimitValues } from '@fieldwhisper/host'
 import {
   FAILURE_BUDGET,
+  HEARTBEAT_MS,
   LOST_AFTER_MS,
   LOST_AFTER_NEWER_RECORD_MS,
   LOST_AGAIN_MS,
@@ -49,6 +50,14 @@ export const SESSION_CONSTANTS: Readonly<Record<string, LimitConstant>> = {
       'What is unacknowledged in the old session so long after the new one was answered is sealed anew.',
     reason: 'An acknowledgement that is on its way arrives before that.',
     source: 'DESIGN 4',
+    test: 'test/unit/agent/core-times.test.ts',
+  },
+  HEARTBEAT_MS: {
+    value: HEARTBEAT_MS,
+    unit: 'ms',
+    meaning: 'An agent with nothing to say says so after this time.',
+    reason: 'Its gateway calls it late after two and a half of them, and a packet a minute is cheap.',
+    source: 'DESIGN 9',
     test: 'test/unit/agent/core-times.test.ts',
   },
   PROBE_AFTER_MS: {

@@ -12,7 +12,7 @@ import { readingFormat, type PayloadFormat } from './payload-format.js'
 import type { Output, OutputStatus } from './output.js'
 import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
 import { limitedReporter } from './reports.js'
-import { createTopics, message, type Labels, type Message, type Topics } from './topics.js'
+import { createTopics, message, removal, type Labels, type Message, type Topics } from './topics.js'
 
 /** `mqtt:` of the gateway's configuration. */
 export type MqttSettings = EmbeddedSettings | ExternalSettings
@@ -157,10 +157,16 @@ export class Bridge {
     if (topics) this.#note(message(topics.events, { ...event, time: this.#now() }, false))
   }
 
-  /** Retained until it is told again. */
-  tellAgent(agent: string, state: AgentStatusPayload['state']): void {
-    const topics = this.#parts?.topics
-    if (topics) this.#note(message(topics.agent(agent), { state, time: this.#now() }, true))
+  /** Whether the broker is there at the moment. */
+  get connected(): boolean {
+    return this.#parts?.output.connected ?? false
+  }
+
+  /** Retained until it is told again; without a status nothing is retained any more. Not said where there is no broker. */
+  tellAgent(agent: string, status?: AgentStatusPayload): void {
+    if (!this.connected) return
+    const topic = this.#parts!.topics.agent(agent)
+    this.#send(status ? message(topic, status, true) : removal(topic))
   }
 
   /** The users of the embedded broker on disk are others now: in force at once. */

@@ -48,10 +48,23 @@ export interface EventPayload {
   readonly fields?: Readonly<Record<string, string | number | boolean>>
 }
 
-/** Retained. */
+/** online: heard lately; late: not for some minutes; waiting: for the operator's agreement; copied: two devices use its identity. */
+export type AgentPresence = 'online' | 'late' | 'offline' | 'waiting' | 'copied'
+
+/** Retained; removed when the agent is revoked or renamed. Times are RFC 3339. */
 export interface AgentStatusPayload {
-  readonly state: string
+  readonly state: AgentPresence
   readonly time: string
+  readonly last_seen: string | null
+  /** What brought the last packet first. */
+  readonly path: 'lan' | 'relay' | null
+  /** Which ways brought a copy of anything lately. */
+  readonly paths: { readonly lan: boolean; readonly relay: boolean }
+  readonly readings: number
+  /** Batches that the agent has announced and that did not arrive yet. */
+  readonly waiting: number
+  /** Readings and batches that are known to be lost. */
+  readonly lost: number
 }
 
 /** What the bridge needs to know of a reading; `Reading` of @fieldwhisper/protocol fits. */

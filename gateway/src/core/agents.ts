@@ -48,6 +48,8 @@ export interface Agent {
   /** In memory only. */
   clock?: ClockReport
   lastPath?: Path
+  /** By path: when a copy of anything last came, milliseconds of this gateway's clock. In memory only. */
+  readonly heardAt: { lan?: number; relay?: number }
 }
 
 /** The registry: who may send readings under which name. */
@@ -93,6 +95,7 @@ export class Agents {
       lostBefore: 0,
       heldFrom: 0,
       lastSeenWallMs: 0,
+      heardAt: {},
     }
     this.#byId.set(agent.id, agent)
     this.save(turn, agent)
@@ -175,6 +178,7 @@ function decode(key: Uint8Array, value: Uint8Array): Agent {
     lostBefore: asUint(lostBefore, 'start number'),
     heldFrom: asFinite(heldFrom, 'held from'),
     lastSeenWallMs: asFinite(lastSeen, 'last seen'),
+    heardAt: {},
   }
 }
 

@@ -64,6 +64,7 @@ export class Inbox {
     session.talk.heardAt = turn.now
     session.talk.setupAt = Math.min(session.talk.setupAt, turn.now + SETUP_REPEAT_MAX_MS)
     agent.lastPath = path
+    agent.heardAt[path] = turn.now
     agent.lastSeenWallMs = clock.wallMs()
     let messages: UpMessage[]
     try {

@@ -207,6 +207,7 @@ export class PacketDesk {
         return this.#discard(turn, header, arrival)
       case 'duplicate':
         this.counts.duplicate++
+        agent.heardAt[pathOf(route)] = turn.now
         this.#discard(turn, header, arrival)
         return this.#repeat(turn, session, [route])
       case 'opened':

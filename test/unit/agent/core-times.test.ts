@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   FAILURE_BUDGET,
+  HEARTBEAT_MS,
   LOST_AFTER_MS,
   LOST_AFTER_NEWER_RECORD_MS,
   LOST_AGAIN_JITTER,
@@ -53,6 +54,21 @@ void t.test('a newer record makes that LOST_AFTER_NEWER_RECORD_MS', (t) => {
   t.equal(clock.due(2 * LOST_AFTER_NEWER_RECORD_MS - 1, true), undefined, 'and again no sooner')
   t.equal(clock.due(2 * LOST_AFTER_NEWER_RECORD_MS, true), 'lost')
   t.end()
+})
+
+void t.test('an agent with nothing to say says so after HEARTBEAT_MS, once', async (t) => {
+  const rig = await joinedRig()
+  await rig.read(1)
+  const sent = rig.sent.length
+  await rig.turn(HEARTBEAT_MS - 3_000)
+  t.equal(rig.sent.length, sent)
+  await rig.turn(4_000)
+  t.equal(rig.sent.length, sent + 1)
+  await rig.turn(2 * HEARTBEAT_MS, 1_000)
+  t.equal(rig.sent.length, sent + 3)
+  await rig.read(1)
+  await rig.turn(HEARTBEAT_MS - 3_000)
+  t.equal(rig.sent.length, sent + 4, 'a reading is a sign of life too')
 })
 
 void t.test('a session is replaced after REKEY_AFTER_MS', async (t) => {

@@ -11,6 +11,7 @@ import { lastOutboxSequence } from '../../../gateway/src/bridge/outbox-position.
 import { temporaryFolder } from '../../support/folder.js'
 import {
   AGENT,
+  agentStatus,
   WALL_MS,
   batchOf,
   bridgeStore,
@@ -183,16 +184,17 @@ void t.test(
     await eventually('the broker', () => bridge.status()!.broker.connected)
     const { seen } = await listenTo(t, ...embeddedLogin(bridge))
     await commit(bridge, store, [entry()])
-    bridge.tellAgent('pump/7', 'revoked')
+    const time = '2026-03-04T05:06:07.890Z'
+    const status = agentStatus('online')
+    bridge.tellAgent('pump/7', status)
     bridge.tellEvent({ level: 'warn', code: 'FW_X', message: 'late', agent: 'pump/7' })
     bridge.forgetAgent(AGENT)
     await eventually('all', () => seen.length === 5)
-    const time = '2026-03-04T05:06:07.890Z'
     t.same(
       seen.slice(1).map(({ topic, payload }) => [topic, payload?.value ?? payload]),
       [
         ['fieldwhisper/hall 3/pump-7/temp', 21.5],
-        ['fieldwhisper/hall 3/$agents/pump%2F7/status', { state: 'revoked', time }],
+        ['fieldwhisper/hall 3/$agents/pump%2F7/status', status],
         [
           'fieldwhisper/hall 3/$events',
           { level: 'warn', code: 'FW_X', message: 'late', agent: 'pump/7', time },
@@ -203,6 +205,9 @@ void t.test(
     const late = await listenTo(t, ...embeddedLogin(bridge))
     await eventually('what is retained', () => late.seen.length === 2)
     t.same(late.seen.map(({ topic }) => topic.split('/')[2]).sort(), ['$agents', '$gateway'])
+    bridge.tellAgent('pump/7')
+    await eventually('its removal', () => seen.length === 6)
+    t.match(seen[5], { topic: 'fieldwhisper/hall 3/$agents/pump%2F7/status', payload: null })
   },
 )
 
@@ -261,7 +266,7 @@ void t.test('before start and after stop a bridge is inert', async (t) => {
   await bridge.stop()
   bridge.committed([outboxWrite(1, entry())])
   bridge.forgetAgent(AGENT)
-  bridge.tellAgent('a', 'online')
+  bridge.tellAgent('a')
   bridge.onRoom(() => undefined)()
   t.same([bridge.full, bridge.outboxBytes, bridge.status()], [false, 0, undefined])
 })

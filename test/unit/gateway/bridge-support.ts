@@ -7,6 +7,7 @@ import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/s
 import { Outbox, type OutboxOptions } from '../../../gateway/src/bridge/outbox.js'
 import type { Output, OutputEvents, OutputStatus } from '../../../gateway/src/bridge/output.js'
 import { Expiry } from '../../../gateway/src/bridge/expiry.js'
+import type { AgentPresence, AgentStatusPayload } from '../../../gateway/src/bridge/payload.js'
 import { readingFormat } from '../../../gateway/src/bridge/payload-format.js'
 import { createTopics, type Message } from '../../../gateway/src/bridge/topics.js'
 import { until } from '../../support/until.js'
@@ -173,6 +174,13 @@ export class FakeOutput implements Output {
       payload.length > 0 ? JSON.parse(Buffer.from(payload).toString()) : null,
     )
   }
+}
+
+/** What a gateway says of an agent. */
+export function agentStatus(state: AgentPresence): AgentStatusPayload {
+  const time = '2026-03-04T05:06:07.890Z'
+  const paths = { lan: true, relay: false }
+  return { state, time, last_seen: time, path: 'lan', paths, readings: 1, waiting: 0, lost: 0 }
 }
 
 export interface Rig {

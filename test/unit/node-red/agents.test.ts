@@ -1,5 +1,7 @@
 import t from 'tap'
+import type { AgentPresence } from '../../../gateway/src/bridge/payload.js'
 import { message } from '../../../gateway/src/bridge/topics.js'
+import { agentStatus } from '../gateway/bridge-support.js'
 import {
   commandBroker,
   gatewayNode,
@@ -15,7 +17,8 @@ import {
 const time = '2026-03-04T05:06:07.890Z'
 const agents = (change: object = {}): object =>
   node('agents', 'fieldwhisper-agents', { wires: [['states'], ['events']], ...change })
-const state = (agent: string, text: string) => message(topics.agent(agent), { state: text, time }, true)
+const state = (agent: string, presence: AgentPresence) =>
+  message(topics.agent(agent), agentStatus(presence), true)
 const event = (level: 'info' | 'warn' | 'error', change: object = {}) =>
   message(topics.events, { level, code: 'FW_X', message: 'x', time, ...change }, false)
 
@@ -30,7 +33,7 @@ void t.test('states come at output 1, the known ones first, and are counted in t
   t.strictSame(
     payloads().sort((a, b) => (a.kind < b.kind ? -1 : 1)),
     [
-      { kind: 'agent', site: 'hall', agent: 'pump-7', state: 'online', time },
+      { kind: 'agent', site: 'hall', agent: 'pump-7', ...agentStatus('online') },
       { kind: 'gateway', site: 'hall', state: 'online', time },
     ],
   )

@@ -4,18 +4,18 @@ import t from 'tap'
 import { freePort } from '../../support/ports.js'
 import { until } from '../../support/until.js'
 import { message } from '../../../gateway/src/bridge/topics.js'
+import { agentStatus } from '../gateway/bridge-support.js'
 import { gatewayNode, PASSWORD, run, startBroker, TAB, told, topics } from './support.js'
 
 const list = (id = 'gw') => `/fieldwhisper/gateway/${id}/directory`
 
 void t.test('the editor is told which agents and names the gateway knows', async (t) => {
   const { broker, port, clients } = await startBroker(t)
-  const time = '2026-03-04T05:06:07.890Z'
   await broker.publish(told('pump-7', 'temp', 1, 1))
   await broker.publish(told('pump-7', 'flow', 1, 2))
   await broker.publish(told('oven/2', 'température', 1, 3))
-  await broker.publish(message(topics.agent('pump-7'), { state: 'late', time }, true))
-  await broker.publish(message(topics.agent('new'), { state: 'waiting', time }, true))
+  await broker.publish(message(topics.agent('pump-7'), agentStatus('late'), true))
+  await broker.publish(message(topics.agent('new'), agentStatus('waiting'), true))
   const flow = await run(t, [TAB, gatewayNode(port)])
   t.equal(clients(), 0, 'a gateway node that nobody uses does not connect')
   const [one, two] = await Promise.all([flow.helper.request().get(list()), flow.helper.request().get(list())])

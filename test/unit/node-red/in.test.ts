@@ -2,7 +2,9 @@ import t from 'tap'
 import { freePort } from '../../support/ports.js'
 import { until } from '../../support/until.js'
 import { gatewayNode, gatewayState, node, run, sink, startBroker, TAB, told, topics } from './support.js'
+import type { AgentPresence } from '../../../gateway/src/bridge/payload.js'
 import { message } from '../../../gateway/src/bridge/topics.js'
+import { agentStatus } from '../gateway/bridge-support.js'
 
 const one = (change: object = {}): object => node('in', 'fieldwhisper-in', { wires: [['out']], ...change })
 
@@ -162,8 +164,8 @@ void t.test('no gateway, a wrong password, a gateway that goes: each has its wor
 
 void t.test('the status of one agent is the status of its node', async (t) => {
   const { broker, port } = await startBroker(t)
-  const state = (agent: string, state: string) =>
-    broker.publish(message(topics.agent(agent), { state, time: '2026-03-04T05:06:07.890Z' }, true))
+  const state = (agent: string, presence: AgentPresence) =>
+    broker.publish(message(topics.agent(agent), agentStatus(presence), true))
   await state('pump-7', 'late')
   const flow = await run(t, [TAB, gatewayNode(port), one({ agent: 'pump-7' }), sink('out')])
   await flow.untilStatus('in', 'agent pump-7 is late')
@@ -177,7 +179,7 @@ void t.test('the status of one agent is the status of its node', async (t) => {
     ['online', 'connected'],
   ] as const) {
     await state('pump-8', 'late')
-    await state('pump-7', said)
+    await state('pump-7', said as AgentPresence)
     await flow.untilStatus('in', text)
   }
 })
