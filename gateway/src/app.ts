@@ -28,6 +28,7 @@ import { Bridge } from './bridge/bridge.js'
 import { BROKER_USERS_FILE } from './bridge/constants.js'
 import { BRIDGE_TABLES } from './bridge/outbox-entry.js'
 import { lastOutboxSequence } from './bridge/outbox-position.js'
+import { command } from './command.js'
 import type { GatewayConfig } from './config/index.js'
 import { GatewayCore } from './core/gateway-core.js'
 import type { GatewayIdentity, Ports } from './core/ports.js'
@@ -342,6 +343,7 @@ export class Gateway {
     core.tick()
     await core.announceRelays(this.#toldRelays())
     await core.settled()
+    this.#bridge?.takeCommands((order) => command(core, order))
     const presence = new Presence({
       agents: core.agents,
       missing: (key) => core.ledger.missing(key),

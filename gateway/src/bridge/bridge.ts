@@ -1,6 +1,7 @@
 import type { Clock, Reporter, Store, Write } from '@fieldwhisper/host'
 import { embeddedPassword, passwordFile, readPasswordFile } from './broker-password.js'
 import { EMBEDDED_USER, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
+import { CommandDesk, type CommandDeskOptions } from './command-desk.js'
 import { loadBrokerUsers } from './broker-users.js'
 import { EmbeddedBroker, type TlsListener, type WebSocketListener } from './embedded-broker.js'
 import { MqttOutput, type MqttTls, type MqttVersion } from './mqtt-output.js'
@@ -167,6 +168,17 @@ export class Bridge {
     if (!this.connected) return
     const topic = this.#parts!.topics.agent(agent)
     this.#send(status ? message(topic, status, true) : removal(topic))
+  }
+
+  /** Hears commands from now on and gives them to `run`. Call it once, after `start`. */
+  takeCommands(run: CommandDeskOptions['run']): void {
+    const parts = this.#parts
+    if (!parts) return
+    const { topics, output } = parts
+    const { reporter, clock } = this.#options
+    const publish = (reply: Message): void => this.#note(reply)
+    const desk = new CommandDesk({ topics, publish, run, reporter, wallMs: () => clock.wallMs() })
+    output.subscribe(topics.commands, (...received) => desk.received(...received))
   }
 
   /** The users of the embedded broker on disk are others now: in force at once. */

@@ -50,6 +50,12 @@ export const REASON = {
 } as const
 /** A user may send a gateway commands, if the rules of that user say so; nothing else under the root. */
 export const COMMAND_LEVEL = 'command'
+export const REPLY_LEVEL = 'reply'
+/** A request of a command: what fits a command, written generously. */
+export const MAX_COMMAND_REQUEST_BYTES = 16_384
+export const MAX_CORRELATION_BYTES = 256
+/** Requests whose repeats are known. At 16 KiB for the largest reply: some 16 MiB at worst. */
+export const MAX_KNOWN_REQUESTS = 1_000
 /** File in the state folder with the users of the embedded broker. */
 export const BROKER_USERS_FILE = 'broker-users.json'
 /** Version of every record that the bridge stores. */

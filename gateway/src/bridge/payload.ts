@@ -67,6 +67,18 @@ export interface AgentStatusPayload {
   readonly lost: number
 }
 
+/** The answer to a command. */
+export interface CommandReplyPayload {
+  readonly command?: string
+  /** As in the request. */
+  readonly correlation?: string
+  readonly status: 'done' | 'refused' | 'failed' | 'expired' | 'unknown'
+  readonly code: string
+  readonly message: string
+  readonly result: Readonly<Record<string, number | string | boolean | null>>
+  readonly time: string
+}
+
 /** What the bridge needs to know of a reading; `Reading` of @fieldwhisper/protocol fits. */
 export interface BridgedReading {
   readonly name: string

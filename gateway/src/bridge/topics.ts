@@ -1,6 +1,7 @@
 import { GatewayError } from '../errors.js'
 import {
   AGENTS_LEVEL,
+  COMMAND_LEVEL,
   DEFAULT_TOPIC_TEMPLATE,
   EVENTS_LEVEL,
   GATEWAY_LEVEL,
@@ -9,6 +10,7 @@ import {
   MAX_TEMPLATE_BYTES,
   MAX_TEMPLATE_LEVELS,
   NO_LABEL,
+  REPLY_LEVEL,
   STATUS_LEVEL,
 } from './constants.js'
 import { encodePayload } from './payload.js'
@@ -23,6 +25,7 @@ import type { AgentStatusPayload, EventPayload, GatewayStatusPayload, ReadingPay
  * | gateway | `fieldwhisper/{site}/$gateway`               | yes      | `GatewayStatusPayload` |
  * | events  | `fieldwhisper/{site}/$events`                | no       | `EventPayload`         |
  * | agent   | `fieldwhisper/{site}/$agents/{agent}/status` | yes      | `AgentStatusPayload`   |
+ * | reply   | `fieldwhisper/{site}/$agents/{agent}/reply`  | no       | `CommandReplyPayload`  |
  *
  * An escaped name never begins with `$`, so no agent can take the gateway's own topics; and these have another number of
  * levels, so that `fieldwhisper/+/+/+` finds readings and nothing else.
@@ -68,6 +71,10 @@ export interface Topics {
   readonly gateway: Topic<'gateway'>
   readonly events: Topic<'events'>
   agent(agent: string): Topic<'agent'>
+  /** Finds every request of a command. */
+  readonly commands: string
+  /** Where its answer goes unless the client wants it elsewhere. */
+  reply(agent: string): string
   /** Throws GatewayError `FW_TOPIC_NAME_INVALID` for names over 128 bytes. */
   reading(agent: string, name: string): Topic<'reading'>
   /** Where a reading goes that was taken long ago, in a form that cannot say so. */
@@ -115,6 +122,8 @@ export function createTopics(
     readings: fill({ ...anyLabel, site: siteLevel, agent: '+', name: '+' }),
     gateway: `${base}/${GATEWAY_LEVEL}` as Topic<'gateway'>,
     events: `${base}/${EVENTS_LEVEL}` as Topic<'events'>,
+    commands: `${base}/${AGENTS_LEVEL}/+/${COMMAND_LEVEL}`,
+    reply: (agent) => `${base}/${AGENTS_LEVEL}/${escapeLevel(agent)}/${REPLY_LEVEL}`,
     agent: (agent) => `${base}/${AGENTS_LEVEL}/${escapeLevel(agent)}/${STATUS_LEVEL}` as Topic<'agent'>,
     reading: (agent, name) => {
       const names = { site: siteLevel, agent: escapeLevel(agent), name: escapeLevel(name) }

@@ -64,7 +64,7 @@ void t.test('an agent with nothing to say says so after HEARTBEAT_MS, once', asy
   t.equal(rig.sent.length, sent)
   await rig.turn(4_000)
   t.equal(rig.sent.length, sent + 1)
-  await rig.turn(2 * HEARTBEAT_MS, 1_000)
+  await rig.turn(2 * HEARTBEAT_MS + 4_000, 1_000)
   t.equal(rig.sent.length, sent + 3)
   await rig.read(1)
   await rig.turn(HEARTBEAT_MS - 3_000)

@@ -41,7 +41,7 @@ function site(...names: string[]) {
     agents,
     bridge,
     /** What is said within so many milliseconds, a step each second. */
-    after(ms: number) {
+    after: (ms: number) => {
       told.length = 0
       for (const end = now + ms; now < end;) {
         now += Math.min(1_000, end - now)
