@@ -1,5 +1,6 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connectAsync } from 'mqtt'
 import t from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
 import { until } from '../../support/until.js'
@@ -47,6 +48,42 @@ void t.test(
     const write = await command('press', 'write', '{"output":"lamp","value":"on"}')
     t.equal(write.code, 0, write.stderr)
     t.equal(readFileSync(lamp, 'utf8'), 'on')
+
+    const passwordFile = join(folder, 'flows-password')
+    writeFileSync(passwordFile, 'what the flows say\n')
+    const rights = ['--write', 'fieldwhisper/+/$agents/+/command', '--password-file', passwordFile]
+    const user = await here.run(
+      node,
+      [program, 'broker', 'user', 'add', 'flows', ...rights, '--state', stateDir],
+      {
+        withinMs: 30_000,
+      },
+    )
+    t.equal(user.code, 0, user.stderr)
+    const flows = await connectAsync((await site.status()).mqtt.broker.address, {
+      username: 'flows',
+      password: 'what the flows say',
+      reconnectPeriod: 0,
+    })
+    t.teardown(() => flows.endAsync(true))
+    const heard = new Map<string, any>()
+    flows.on('message', (topic, payload) => heard.set(topic.split('/').at(-1)!, JSON.parse(String(payload))))
+    await flows.subscribeAsync('fieldwhisper/test/$agents/#', { qos: 1 })
+    const request = { command: 'write', args: { output: 'lamp', value: 'by MQTT' }, correlation: 'a1' }
+    await flows.publishAsync('fieldwhisper/test/$agents/press/command', JSON.stringify(request), { qos: 1 })
+    await until(() => heard.has('reply') && heard.has('status'), {
+      withinMs: 30_000,
+      what: 'the reply by MQTT',
+    })
+    t.match(heard.get('reply'), {
+      command: 'write',
+      correlation: 'a1',
+      status: 'done',
+      code: 'FW_COMMAND_DONE',
+    })
+    t.match(heard.get('status'), { state: 'online', path: 'lan', lost: 0 })
+    t.equal(readFileSync(lamp, 'utf8'), 'by MQTT')
+    await command('press', 'write', '{"output":"lamp","value":"on"}')
 
     const forbidden = await command('press', 'restart_source', '{"source":"system"}')
     t.equal(forbidden.code, 1)
