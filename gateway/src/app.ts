@@ -41,6 +41,7 @@ import { loadRelayList, mergeRelays, RELAYS_FILE } from './relay-list.js'
 import { Presence } from './presence.js'
 import { Relays } from './relays.js'
 import { RememberedLinks } from './remembered-links.js'
+import { VERSION } from './version.js'
 import { gatewayStatus, type GatewayStatus } from './status.js'
 
 const PRESENCE_STEP_MS = 1_000
@@ -270,6 +271,7 @@ export class Gateway {
       clientId: identity ? `fieldwhisper-${siteFingerprintText(identity).slice(0, 12)}` : 'fieldwhisper',
       mqtt,
       labels: config.labels,
+      version: VERSION,
       outbox: { maxBytes: outbox.max_bytes, keepSentMs: outbox.keep_sent },
       reporter,
       clock: this.#clock,
@@ -350,7 +352,10 @@ export class Gateway {
       bridge: this.#bridge!,
       clock: this.#clock,
     })
-    const presenceTicker = setInterval(() => presence.step(), PRESENCE_STEP_MS)
+    const presenceTicker = setInterval(() => {
+      presence.step()
+      this.#bridge?.step()
+    }, PRESENCE_STEP_MS)
     this.#closing.push(() => clearInterval(presenceTicker))
     const ticker = setInterval(() => {
       core.tick()

@@ -6,6 +6,7 @@ import { loadBrokerUsers } from './broker-users.js'
 import { EmbeddedBroker, type TlsListener, type WebSocketListener } from './embedded-broker.js'
 import { MqttOutput, type MqttTls, type MqttVersion } from './mqtt-output.js'
 import { GatewayError } from '../errors.js'
+import { HomeAnnouncer } from '../home-assistant/announcer.js'
 import { Outbox, type OutboxStatus } from './outbox.js'
 import type { DecodeBatch } from './outbox-source.js'
 import { Expiry, type ExpiryRule } from './expiry.js'
@@ -23,6 +24,8 @@ interface PublishSettings {
   readonly topic: string
   readonly payload: PayloadFormat
   readonly expire: readonly ExpiryRule[]
+  /** Absent: Home Assistant is told nothing. */
+  readonly homeAssistant?: { readonly prefix: string }
 }
 
 export interface EmbeddedSettings extends PublishSettings {
@@ -55,6 +58,8 @@ export interface BridgeOptions {
   readonly clientId: string
   readonly mqtt: MqttSettings
   readonly labels: Labels
+  /** Of this program. */
+  readonly version: string
   readonly outbox: { readonly maxBytes: number; readonly keepSentMs: number }
   readonly reporter: Reporter
   readonly clock: Clock
@@ -80,7 +85,14 @@ export interface BridgeStatus {
 export class Bridge {
   readonly #options: BridgeOptions
   readonly #notes: Message[] = []
-  #parts: { readonly topics: Topics; readonly output: Output; readonly outbox: Outbox } | undefined
+  #parts:
+    | {
+        readonly topics: Topics
+        readonly output: Output
+        readonly outbox: Outbox
+        readonly home?: HomeAnnouncer
+      }
+    | undefined
 
   constructor(options: BridgeOptions) {
     this.#options = options
@@ -96,6 +108,7 @@ export class Bridge {
     const reporter = limitedReporter(this.#options.reporter, REPORT_INTERVAL_MS, () => clock.monoMs())
     const topics = createTopics(site, mqtt.topic, labels)
     const output = this.#output(topics, reporter)
+    const home = this.#home(topics, output)
     const outbox = new Outbox({
       store,
       output,
@@ -106,17 +119,19 @@ export class Bridge {
       decode,
       format: readingFormat(mqtt.payload),
       expiry: new Expiry(mqtt.expire),
+      ...(home && { told: (...what: Parameters<HomeAnnouncer['told']>) => home.told(...what) }),
       withProperties: 'url' in mqtt && mqtt.version !== '3.1.1',
       wallMs: () => clock.wallMs(),
       ...this.#options.outbox,
     })
     outbox.retained.load(store, (told) => void output.restore?.(told))
     outbox.start()
-    this.#parts = { topics, output, outbox }
+    this.#parts = { topics, output, outbox, ...(home && { home }) }
     await output.start({
       up: () => {
         this.#tellState('online')
         for (const note of this.#notes.splice(0)) this.#send(note)
+        home?.again()
         outbox.up()
       },
       down: () => outbox.down(),
@@ -191,6 +206,12 @@ export class Bridge {
   /** Removes the current values of an agent (id in hex) that was revoked. */
   forgetAgent(agent: string): void {
     this.#parts?.outbox.forgetAgent(agent)
+    this.#parts?.home?.forget(agent)
+  }
+
+  /** To be called every second or so. */
+  step(): void {
+    if (this.connected) this.#parts?.home?.step()
   }
 
   /** Undefined before `start` and after `stop`. */
@@ -208,6 +229,29 @@ export class Bridge {
       topics: parts.topics.readings,
       outbox: parts.outbox.status(),
     }
+  }
+
+  #home(topics: Topics, output: Output): HomeAnnouncer | undefined {
+    const { mqtt, labels, reporter, clock, version } = this.#options
+    if (!mqtt.homeAssistant) return undefined
+    const { prefix } = mqtt.homeAssistant
+    const expiry = new Expiry(mqtt.expire)
+    const home = new HomeAnnouncer({
+      site: { prefix, version, gatewayTopic: topics.gateway, agentTopic: (name) => topics.agent(name) },
+      publish: (message) => this.#note(message),
+      areaOf: (agent) => (Object.hasOwn(labels, agent) ? labels[agent]!['area'] : undefined),
+      expireAfterMs: (name) => expiry.afterMs(name),
+      monoMs: () => clock.monoMs(),
+      tooMany: (agent, limit) => {
+        const text = `${agent} has more than ${limit} names of readings: Home Assistant is told of the first ${limit}`
+        reporter.event('warn', 'FW_HOME_ASSISTANT_TOO_MANY', text, { agent, limit })
+      },
+    })
+    // What it publishes when it has started.
+    output.subscribe(`${prefix}/status`, (_topic, payload) => {
+      if (Buffer.from(payload).toString() === 'online') home.again()
+    })
+    return home
   }
 
   #output(topics: Topics, reporter: Reporter): Output {

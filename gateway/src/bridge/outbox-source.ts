@@ -33,6 +33,8 @@ export interface SourceContext {
   readonly expiry: Expiry
   /** What MQTT 5 can carry beside a payload is of use. */
   readonly withProperties: boolean
+  /** A current value is on its way. */
+  readonly told?: (agent: string, name: string, reading: BridgedReading, topic: string) => void
   /** Unix time in milliseconds. */
   readonly wallMs: () => number
   /** A reading is told as a historical one because its time to live is over. */
@@ -93,6 +95,7 @@ function readingMessages(
       return [{ topic, payload, retain: false, ...extra }]
     const order = { stream, number: entry.number, index, timeMs: Date.parse(content.time) }
     const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
+    context.told?.(entry.agent, entry.name, reading, topic)
     const told = { topic, payload, retain, ...extra }
     return stale === undefined ? [told] : [removal(stale), told]
   }

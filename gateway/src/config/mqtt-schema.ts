@@ -70,6 +70,17 @@ const embedded = z
     error: 'needs the certificate of `tls`, which is missing',
   })
 
+const homeAssistant = z.strictObject({
+  enabled: about(z.boolean().default(true), 'false: off.'),
+  prefix: about(
+    z
+      .string()
+      .regex(/^[^\s/+#$][^\s+#]{0,63}$/, { error: 'expected the discovery prefix, such as homeassistant' })
+      .default('homeassistant'),
+    'Discovery prefix, as in the MQTT settings of Home Assistant.',
+  ),
+})
+
 const tls = z
   .strictObject({
     ca: about(
@@ -122,6 +133,10 @@ export const mqttSchema = z
       expire,
       'Readings older than this are published as historical ones, never as the current value. The first rule that fits counts.',
     ),
+    home_assistant: about(
+      homeAssistant.optional(),
+      'Home Assistant finds the devices by itself (MQTT discovery). Absent: off. Needs `payload: json`.',
+    ),
     embedded: about(
       embedded.optional(),
       'The broker inside the gateway: user fieldwhisper, a password made at the first start (file mqtt-password in the state folder); more users by `fieldwhisper-gateway broker user add`. In force unless `url` is given.',
@@ -159,6 +174,8 @@ export const mqttSchema = z
   .superRefine((mqtt, context) => {
     const refuse = (key: keyof typeof mqtt, message: string): void =>
       context.addIssue({ code: 'custom', path: [key], message })
+    if (mqtt.home_assistant?.enabled === true && mqtt.payload !== 'json')
+      refuse('home_assistant', 'needs `payload: json`: it looks into the values')
     if (mqtt.url === undefined) {
       for (const key of EXTERNAL_KEYS) {
         if (mqtt[key] !== undefined) refuse(key, 'belongs to a broker of your own: `url` is missing')
@@ -185,15 +202,15 @@ export const mqttSchema = z
       password_file: passwordFile,
       password_env: passwordEnv,
     } = mqtt
+    const { enabled, prefix } = mqtt.home_assistant ?? { enabled: false, prefix: '' }
+    const published = { topic, payload, expire, ...(enabled && { homeAssistant: { prefix } }) }
     if (url === undefined) {
       const { host = '127.0.0.1', port, tls, websocket } = mqtt.embedded ?? {}
       const listeners = { ...(tls && { tls }), ...(websocket && { websocket }) }
-      return { topic, payload, expire, embedded: { host, ...(port !== undefined && { port }), ...listeners } }
+      return { ...published, embedded: { host, ...(port !== undefined && { port }), ...listeners } }
     }
     return {
-      topic,
-      payload,
-      expire,
+      ...published,
       url,
       ...(version !== undefined && { version: version === 5 ? '5' : version }),
       ...(user !== undefined && { user }),

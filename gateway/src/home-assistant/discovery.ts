@@ -39,7 +39,7 @@ const ONLINE = "{{ 'online' if value_json.state in ['online', 'late'] else 'offl
  */
 export function discoveryMessage(site: HomeSite, device: HomeDevice): Message {
   const id = idOf(device)
-  const components = device.sensors.map((sensor) => [`${id}_${slug(sensor.name)}`, componentOf(id, sensor)])
+  const components = device.sensors.map((sensor) => [uniqueId(id, sensor), componentOf(id, sensor)])
   const payload = {
     device: {
       identifiers: [id],
@@ -76,7 +76,7 @@ function idOf({ id }: Pick<HomeDevice, 'id'>): string {
 function componentOf(device: string, sensor: Sensor): Record<string, unknown> {
   const { name, kind, topic, expireAfterS } = sensor
   const common = {
-    unique_id: `${device}_${slug(name)}`,
+    unique_id: uniqueId(device, sensor),
     name,
     state_topic: topic,
     json_attributes_topic: topic,
@@ -87,6 +87,7 @@ function componentOf(device: string, sensor: Sensor): Record<string, unknown> {
     return {
       platform: 'binary_sensor',
       ...common,
+      ...(isAlarm(name) && { device_class: 'problem' }),
       value_template: "{{ 'ON' if value_json.value else 'OFF' }}",
     }
   const { unit, deviceClass } = homeUnit(sensor.unit)
@@ -104,6 +105,16 @@ function componentOf(device: string, sensor: Sensor): Record<string, unknown> {
 
 const ATTRIBUTES =
   "{{ {'time': value_json.time, 'quality': value_json.quality, 'path': value_json.path} | tojson }}"
+
+/** An alarm of the agent, not whether somebody has acknowledged it. */
+function isAlarm(name: string): boolean {
+  return name.startsWith('alarm/') && !name.endsWith('/acknowledged')
+}
+
+/** A sensor that begins to send values of another kind is another one: Home Assistant keeps the platform of an id for ever. */
+function uniqueId(device: string, { name, kind }: Sensor): string {
+  return `${device}_${slug(name)}${kind === 'number' ? '' : `_${kind}`}`
+}
 
 /**
  * A name in the characters that Home Assistant takes in ids, [a-zA-Z0-9_-]; every other byte as `_xx` in hex, so that two names never

@@ -38,6 +38,7 @@ export async function startBridge(
     clientId: 'gateway',
     mqtt,
     labels: {},
+    version: '1.2.3',
     outbox: { maxBytes: 2 ** 30, keepSentMs: 3_600_000 },
     reporter,
     clock,

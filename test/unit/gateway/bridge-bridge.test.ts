@@ -43,6 +43,7 @@ async function startBridge(t: Test, store: Store, stateDir: string, change: Part
     clientId: 'fieldwhisper-test',
     mqtt: { ...PUBLISH, embedded: { host: '127.0.0.1', port: 0 } },
     labels: {},
+    version: '1.2.3',
     outbox: { maxBytes: 10_000_000, keepSentMs: 3_600_000 },
     reporter,
     clock,
