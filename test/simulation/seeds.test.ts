@@ -11,6 +11,7 @@ const RARE = 'operator decides between clones'
 const REGRESSIONS: readonly number[] = [
   10_490, // a copy of a device holds a batch that its original lost
   10_533, // the gateway lost its newest prekey, and an older one kept it from making another
+  11_213, // a gateway on an older disk made another record with a number that agents knew
   15_010, // and one that its original dropped
   15_142, // a hello that the gateway forgot is answered again
 ]
