@@ -427,6 +427,10 @@ void t.test('refused readings never share the number of a batch, which may have 
   t.match(refused, { end: 6, gap: { ranges: [{ from: 4, to: 6 }], readings: 4 } })
   t.match(withRefused(refused, 2, true), { end: 6, gap: { ranges: [{ from: 4, to: 6 }], readings: 6 } })
   const said = freezeGap(refused)
-  t.match(withRefused(said, 1, true), { end: 7, gap: { ranges: [{ from: 6, to: 7 }] } }, 'what was said stays')
+  t.match(
+    withRefused(said, 1, true),
+    { end: 7, gap: { ranges: [{ from: 6, to: 7 }] } },
+    'what was said stays',
+  )
   t.end()
 })
