@@ -56,6 +56,8 @@ function spoolWith(...numbers: number[]): Spool {
     stream: (id: string) =>
       id === hex(STREAM) ? { stream: STREAM, floor: 0, end: 99, closed: false } : undefined,
     isHeld: ({ number }: BatchPlace) => numbers.includes(number),
+    behind: () => numbers.map((number) => ({ stream: STREAM, number })),
+    encoded: () => encodeBatch({ bootId: new Uint8Array(8), readings: [reading] }),
     counters: { held: 0, dropped: 0 },
   } as unknown as Spool
 }
@@ -113,6 +115,7 @@ void t.test('an acknowledgement that was said before the flush is noticed', (t) 
     () => declared.acknowledged('agent-0-copy', packet(1), spoolWith(0), acks),
     'its original dropped and counted it',
   )
+  t.same(declared.missing(), [], 'then nobody waits for it')
   const passed = given()
   passed.saidByGateway(packet(1))
   passed.floorSaid({ stream: STREAM, floor: 1 })

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Write } from '@fieldwhisper/host'
 import {
   decodeBatch,
+  equalBytes,
   hex,
   PACKET_HELLO,
   type GapMessage,
@@ -10,7 +11,7 @@ import {
   type StreamState,
 } from '@fieldwhisper/protocol'
 import { decodeItem, OUTBOX_TABLE } from '../../gateway/src/bridge/outbox-entry.js'
-import type { Spool } from '../../agent/src/spool/index.js'
+import type { BatchPlace, Spool } from '../../agent/src/spool/index.js'
 import type { World } from './world.js'
 
 interface Given {
@@ -174,7 +175,7 @@ export class Checkers {
   acknowledged(
     device: string,
     packet: Uint8Array | undefined,
-    spool: Pick<Spool, 'stream' | 'isHeld'>,
+    spool: Pick<Spool, 'stream' | 'isHeld' | 'behind' | 'encoded'>,
     streams: readonly StreamAck[],
   ): void {
     const name = packet && Buffer.from(packet.buffer, packet.byteOffset + 2, 28).toString('latin1')
@@ -190,7 +191,11 @@ export class Checkers {
         for (let number = from; number < Math.min(to, state.end); number++) {
           if (!spool.isHeld({ stream, number })) continue
           const flushed = this.#flushed.get(`${id}/${number}`)
-          if ((flushed && flushed.first <= said) || this.#isGivenUp(id, number)) continue
+          if (flushed && flushed.first <= said) continue
+          if (this.#isGivenUp(id, number)) {
+            this.#countedAlready(spool, { stream, number })
+            continue
+          }
           this.#world.broken(
             `batch ${id}/${number} of ${device} was acknowledged before it would survive a power cut`,
           )
@@ -228,6 +233,16 @@ export class Checkers {
       this.#world.broken(
         `${device}: ${missing} readings are not published, ${counters.held} held, ${counters.dropped} dropped`,
       )
+  }
+
+  /** A copy, or an older state, of the device that gave this batch up frees it too: it was counted as lost then. */
+  #countedAlready(spool: Pick<Spool, 'behind' | 'encoded'>, { stream, number }: BatchPlace): void {
+    const batch = [...spool.behind()].find(
+      (held) => held.number === number && equalBytes(held.stream, stream),
+    )
+    const bytes = batch && spool.encoded(batch)
+    for (const { value } of bytes ? decodeBatch(bytes).readings : [])
+      this.#missingOf(this.#given.get(value as number)!.device).delete(value as number)
   }
 
   #isGivenUp(stream: string, number: number): boolean {

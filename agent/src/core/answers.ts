@@ -15,7 +15,7 @@ import {
 import type { Commands } from './commands.js'
 import type { Composer } from './composer.js'
 import type { CoreEffect } from './events.js'
-import type { Flights } from './flights.js'
+import { settleFlights, type Flights } from './flights.js'
 import type { Keeping } from './keeping.js'
 import type { BatchPort } from './ports.js'
 import type { Sealer } from './sealer.js'
@@ -105,7 +105,7 @@ export class Answers {
     if (message.replyThrough !== undefined) commands.acknowledged(message.replyThrough)
     clock.take(message, now)
     const done = flights.acknowledged(message.streams)
-    if (done.length > 0) out.push({ type: 'settle', ids: done.map(({ packet }) => packet) })
+    out.push(...settleFlights(done))
     batches.ack(message.streams, message.startsBefore)
     composer.acknowledged(message.streams, message.echo?.stampMs)
     const givenUp = flights

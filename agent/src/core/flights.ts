@@ -1,5 +1,6 @@
 import { hex, type StreamAck } from '@fieldwhisper/protocol'
 import type { BatchPlace } from '../spool/index.js'
+import type { CoreEffect } from './events.js'
 import type { AgentSession } from './session.js'
 
 /** A batch that was sealed and is not acknowledged. */
@@ -11,6 +12,12 @@ export interface Flight {
   readonly counter?: number
   readonly place: BatchPlace
   readonly stream: string
+}
+
+/** Nobody waits for these packets any more. A hello is waited for whatever becomes of the batch in it: the session needs it. */
+export function settleFlights(flights: readonly Flight[]): CoreEffect[] {
+  const ids = flights.flatMap(({ packet, counter }) => (counter === undefined ? [] : [packet]))
+  return ids.length > 0 ? [{ type: 'settle', ids }] : []
 }
 
 const NOTHING: ReadonlyMap<number, Flight> = new Map<number, Flight>()

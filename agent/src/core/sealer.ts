@@ -17,7 +17,7 @@ import {
   STREAMS_IN_FLIGHT,
 } from './constants.js'
 import type { CoreEffect } from './events.js'
-import type { Flight, Flights } from './flights.js'
+import { settleFlights, type Flight, type Flights } from './flights.js'
 import type { Keeping } from './keeping.js'
 import { DEFAULT_BACKLOG_LIMITS } from './limits.js'
 import type { CoreOptions } from './ports.js'
@@ -79,7 +79,7 @@ export class Sealer {
   reseal(flights: readonly Flight[], out: CoreEffect[]): void {
     if (flights.length === 0) return
     for (const flight of flights) this.#parts.flights.remove(flight)
-    out.push({ type: 'settle', ids: flights.map(({ packet }) => packet) })
+    out.push(...settleFlights(flights))
     this.restart()
   }
 

@@ -20,10 +20,13 @@ export function withDropped(
   return { ...record, gap }
 }
 
-/** Readings that never came to disk have a number in the stream all the same, so that their loss is declared. */
-export function withRefused(record: StreamRecord, readings: number): StreamRecord {
-  const last = record.gap?.ranges.at(-1)
-  const number = last?.to === record.end ? last.to - 1 : record.end
+/**
+ * Readings that never came to disk have a number in the stream all the same, so that their loss is declared. Never that of a batch:
+ * it may have arrived before it was dropped, and then its number says that nothing is lost. `again`: the last number is theirs.
+ */
+export function withRefused(record: StreamRecord, readings: number, again: boolean): StreamRecord {
+  const isOpen = record.gap?.ranges.at(-1)?.to === record.end
+  const number = again && isOpen ? record.end - 1 : record.end
   const numbers = { from: number, to: number + 1 }
   return { ...withDropped(record, numbers, readings, 'full', () => false), end: number + 1 }
 }

@@ -1,6 +1,7 @@
 import { readingBytes, type Reading } from '@fieldwhisper/protocol'
 import { AgentError } from '../errors.js'
 import { MAX_PENDING_READINGS, READINGS_A_TURN } from './constants.js'
+import type { StreamRecord } from './records.js'
 
 export interface Pending {
   readonly reading: Reading
@@ -16,6 +17,8 @@ export interface Pending {
 export class Intake {
   /** Readings that were refused for want of room and are in no gap yet. */
   unsaid = 0
+  /** Stream and end of the stream when refused readings were last given a number. */
+  #saidAt = ''
   #pending: Pending[] = []
 
   get length(): number {
@@ -60,6 +63,17 @@ export class Intake {
     this.unsaid += taken.length
     const error = new AgentError('FW_SPOOL_FULL', 'the spool is full and new readings give way')
     for (const { failed } of taken) failed(error)
+  }
+
+  /** So many of the unsaid ones are in a gap, under the last number of this stream. */
+  said(readings: number, { id, end }: Pick<StreamRecord, 'id' | 'end'>): void {
+    this.unsaid -= readings
+    this.#saidAt = `${id}/${end}`
+  }
+
+  /** The last number of this stream stands for refused readings. */
+  hasSaidAt({ id, end }: Pick<StreamRecord, 'id' | 'end'>): boolean {
+    return this.#saidAt === `${id}/${end}`
   }
 
   close(): void {

@@ -315,7 +315,7 @@ export class Spool {
       }
     }
     this.#allowance.diskFull = false
-    this.#intake.unsaid -= unsaid
+    if (unsaid > 0) this.#intake.said(unsaid, work.draft.stream(work.batch!.id)!)
     if (closing) this.#closeNow = false
     if (this.#mark === mark) this.#markChanged = false
     for (const id of telling) this.#telling.delete(id)
@@ -420,8 +420,9 @@ export class Spool {
 
   #sayRefused({ draft, batch: open }: TurnWork, now: number): OpenBatch {
     const batch = open ?? this.#newBatch(draft, now)
-    draft.change(withRefused(draft.stream(batch.id)!, this.#intake.unsaid))
-    draft.count({ accepted: this.#intake.unsaid, dropped: this.#intake.unsaid })
+    const [record, { unsaid }] = [draft.stream(batch.id)!, this.#intake]
+    draft.change(withRefused(record, unsaid, this.#intake.hasSaidAt(record)))
+    draft.count({ accepted: unsaid, dropped: unsaid })
     return batch
   }
 

@@ -5,10 +5,12 @@ import { MAX_RECORD_JUMP, RESTORE_MARGIN } from './constants.js'
 import type { Invites } from './invites.js'
 import type { Meta } from './meta.js'
 import type { Ports } from './ports.js'
+import type { Prekeys } from './prekeys.js'
 import type { Turn } from './turn.js'
 
 interface Parts {
   readonly meta: Meta
+  readonly prekeys: Pick<Prekeys, 'newest'>
   readonly invites: Invites
   readonly ports: Ports
   readonly siteKey: Uint8Array
@@ -18,9 +20,9 @@ interface Parts {
 }
 
 /**
- * A signed record of this gateway's own with a number it has never given out means that it was restored from a backup: it goes on
- * well above that number and closes what the backup may have re-opened. A second time, or by a long way, somebody else uses its
- * keys.
+ * A signed record of this gateway's own with a number that it has never given out, or with that of its newest and other keys, means
+ * that it was restored from a backup: it goes on well above that number and closes what the backup may have re-opened. A second
+ * time, or by a long way, somebody else uses its keys.
  */
 export class RestoreWatch {
   readonly #parts: Parts
@@ -40,7 +42,10 @@ export class RestoreWatch {
   mayBeNewer(bytes: Uint8Array): boolean {
     try {
       const { role, number } = parseRecord(bytes)
-      return role === 'signed' && number >= this.#parts.meta.counters.nextPrekey
+      if (role !== 'signed') return false
+      const newest = this.#parts.prekeys.newest()
+      const isFork = newest?.number === number && !equalBytes(newest.record, bytes)
+      return isFork || number >= this.#parts.meta.counters.nextPrekey
     } catch (error) {
       if (error instanceof ProtocolError) return false
       throw error

@@ -187,6 +187,24 @@ void t.test('a batch that the spool dropped is no longer sent', async (t) => {
   t.equal(rig.gateway.gaps.length, said, 'an acknowledged gap is not said again')
 })
 
+void t.test('a hello goes on when the spool drops the batch in it', async (t) => {
+  const rig = await joinedRig({ maxReadings: 1, limits: { maxAgeMs: 1_000 } })
+  await rig.turn(MINUTE, 1_000)
+  rig.up = false
+  await rig.read(1)
+  await rig.restart()
+  t.equal(rig.outstanding.size, 1, 'the hello with the batch')
+  rig.spool.runningMs = 10_000
+  await rig.turn(6_000)
+  t.equal(rig.outstanding.size, 1, 'the hello')
+  rig.up = true
+  await rig.turn(10_000)
+  t.equal(rig.outstanding.size, 0)
+  await rig.read(1)
+  await rig.turn(1_000)
+  t.ok(rig.gateway.readings.length > 0)
+})
+
 void t.test('an agent whose spool was lost says so until it is acknowledged', async (t) => {
   const rig = await joinedRig()
   await rig.read(1)

@@ -1,6 +1,7 @@
 import { createMemoryStore } from '@fieldwhisper/host/testing'
 import { MAX_BATCH_BYTES, readU32, type Reading } from '@fieldwhisper/protocol'
 import t from 'tap'
+import { freezeGap, withDropped, withRefused } from '../../../agent/src/spool/gaps.js'
 import { SPOOL_TABLES } from '../../../agent/src/spool/index.js'
 import { openRig, pause, SpoolRig } from './spool-rig.js'
 
@@ -417,4 +418,19 @@ void t.test('readings waiting for the disk are bounded', async (t) => {
   await Promise.all(appended)
   t.equal(rig.spool.counters.accepted, 16_384)
   await pause()
+})
+
+void t.test('refused readings never share the number of a batch, which may have arrived', (t) => {
+  const empty = { stream: new Uint8Array(12), id: '00', end: 5, nextChunk: 9, closed: false }
+  const dropped = withDropped(empty, { from: 4, to: 5 }, 3, 'full', () => false)
+  const refused = withRefused(dropped, 1, false)
+  t.match(refused, { end: 6, gap: { ranges: [{ from: 4, to: 6 }], readings: 4 } })
+  t.match(withRefused(refused, 2, true), { end: 6, gap: { ranges: [{ from: 4, to: 6 }], readings: 6 } })
+  const said = freezeGap(refused)
+  t.match(
+    withRefused(said, 1, true),
+    { end: 7, gap: { ranges: [{ from: 6, to: 7 }] } },
+    'what was said stays',
+  )
+  t.end()
 })

@@ -114,6 +114,19 @@ void t.test(
   },
 )
 
+void t.test('a record with the number of the newest and other keys means a restore too', async (t) => {
+  const { gateway } = await settled()
+  const own = gateway.record!
+  const record = parseRecord(own)
+  await gateway.core.ownRecord({ via: 'relay', id: 0 }, own)
+  t.equal(reported(gateway, 'FW_GATEWAY_RESTORED'), 0, 'its own one means nothing')
+  const signer = crypto.signingKey(testIdentity().signingSeed)
+  const address = new Uint8Array(16).fill(7)
+  await gateway.core.ownRecord({ via: 'relay', id: 0 }, signRecord(signer, { ...record, address }).bytes)
+  t.equal(reported(gateway, 'FW_GATEWAY_RESTORED'), 1)
+  t.ok(parseRecord(gateway.record!).number > record.number, 'agents that know the other one take this one')
+})
+
 void t.test('sessions do not use up the numbers of signed prekeys', async (t) => {
   const { gateway } = await settled()
   for (let i = 0; i < 5; i++) await join(gateway, `pump-${i}`, 20 + i)
