@@ -1,10 +1,14 @@
-import type { Clock, Reporter, Store, Write } from '@fieldwhisper/host'
+import { errorText, type Clock, type Reporter, type Store, type Write } from '@fieldwhisper/host'
+import { DEFAULT_TTL_MS } from '../command.js'
+import type { EdgeCommand } from '../sparkplug/events.js'
+import { SparkplugLane, type SparkplugStatus } from './sparkplug-lane.js'
 import { embeddedPassword, passwordFile, readPasswordFile } from './broker-password.js'
-import { EMBEDDED_USER, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
+import { EMBEDDED_USER, FENCE_TOPIC, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
 import { CommandDesk, type CommandDeskOptions } from './command-desk.js'
 import { loadBrokerUsers } from './broker-users.js'
 import { EmbeddedBroker, type TlsListener, type WebSocketListener } from './embedded-broker.js'
-import { MqttOutput, type MqttTls, type MqttVersion } from './mqtt-output.js'
+import { MqttOutput, type MqttOutputOptions, type MqttTls, type MqttVersion } from './mqtt-output.js'
+import { OUTBOX_TABLE, sequenceOf } from './outbox-entry.js'
 import { GatewayError } from '../errors.js'
 import { HomeAnnouncer } from '../home-assistant/announcer.js'
 import { Outbox, type OutboxStatus } from './outbox.js'
@@ -14,7 +18,15 @@ import { readingFormat, type PayloadFormat } from './payload-format.js'
 import type { Output, OutputStatus } from './output.js'
 import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
 import { limitedReporter } from './reports.js'
-import { createTopics, message, removal, type Labels, type Message, type Topics } from './topics.js'
+import {
+  createTopics,
+  escapeLevel,
+  message,
+  removal,
+  type Labels,
+  type Message,
+  type Topics,
+} from './topics.js'
 
 /** `mqtt:` of the gateway's configuration. */
 export type MqttSettings = EmbeddedSettings | ExternalSettings
@@ -26,6 +38,18 @@ interface PublishSettings {
   readonly expire: readonly ExpiryRule[]
   /** Absent: Home Assistant is told nothing. */
   readonly homeAssistant?: { readonly prefix: string }
+  /** Absent: there is no Sparkplug edge node. */
+  readonly sparkplug?: SparkplugSettings
+}
+
+/** `mqtt.sparkplug` of the gateway's configuration. */
+export interface SparkplugSettings {
+  /** The name of the site if absent. */
+  readonly group?: string
+  readonly edge: string
+  /** The primary host that births wait for. */
+  readonly hostId?: string
+  readonly acceptLegacyState: boolean
 }
 
 export interface EmbeddedSettings extends PublishSettings {
@@ -76,6 +100,16 @@ export interface BridgeStatus {
   readonly passwordFile?: string
   readonly topics: string
   readonly outbox: OutboxStatus
+  readonly sparkplug?: SparkplugStatus
+}
+
+/** What runs between `start` and `stop`. */
+interface Parts {
+  readonly topics: Topics
+  readonly output: Output
+  readonly outbox: Outbox
+  readonly home?: HomeAnnouncer
+  sparkplug?: SparkplugLane
 }
 
 /**
@@ -84,15 +118,9 @@ export interface BridgeStatus {
  */
 export class Bridge {
   readonly #options: BridgeOptions
+  #run: CommandDeskOptions['run'] | undefined
   readonly #notes: Message[] = []
-  #parts:
-    | {
-        readonly topics: Topics
-        readonly output: Output
-        readonly outbox: Outbox
-        readonly home?: HomeAnnouncer
-      }
-    | undefined
+  #parts: Parts | undefined
 
   constructor(options: BridgeOptions) {
     this.#options = options
@@ -122,11 +150,13 @@ export class Bridge {
       ...(home && { told: (...what: Parameters<HomeAnnouncer['told']>) => home.told(...what) }),
       withProperties: 'url' in mqtt && mqtt.version !== '3.1.1',
       wallMs: () => clock.wallMs(),
+      ...(mqtt.sparkplug && { lanes: ['sparkplug'] as const }),
       ...this.#options.outbox,
     })
     outbox.retained.load(store, (told) => void output.restore?.(told))
     outbox.start()
-    this.#parts = { topics, output, outbox, ...(home && { home }) }
+    const parts: Parts = { topics, output, outbox, ...(home && { home }) }
+    this.#parts = parts
     await output.start({
       up: () => {
         this.#tellState('online')
@@ -136,6 +166,7 @@ export class Bridge {
       },
       down: () => outbox.down(),
     })
+    if (mqtt.sparkplug) await this.#startSparkplug(parts, mqtt.sparkplug)
   }
 
   /** Gives the broker 2 s for what it has not acknowledged; the rest is published after the next start. */
@@ -143,6 +174,7 @@ export class Bridge {
     const parts = this.#parts
     if (!parts) return
     this.#parts = undefined
+    await parts.sparkplug?.stop()
     await parts.outbox.stop()
     await parts.output.stop(this.#stateMessage(parts.topics, 'offline'))
   }
@@ -150,6 +182,8 @@ export class Bridge {
   /** For the core, after a commit with writes of `outboxWrite` or `outboxEventWrite`. */
   committed(writes: readonly Write[]): void {
     this.#parts?.outbox.committed(writes)
+    const last = writes.findLast(({ table, value }) => table === OUTBOX_TABLE && value !== null)
+    if (last) this.#parts?.sparkplug?.committed(sequenceOf(last.key))
   }
 
   /** The outbox holds as many unsent bytes as it may: commit no more, and acknowledge nothing. */
@@ -181,6 +215,9 @@ export class Bridge {
   /** Retained until it is told again; without a status nothing is retained any more. Not said where there is no broker. */
   tellAgent(agent: string, status?: AgentStatusPayload): void {
     if (!this.connected) return
+    const { sparkplug } = this.#parts!
+    if (status?.state === 'online' || status?.state === 'late') sparkplug?.agentHere(agent)
+    else sparkplug?.agentGone(agent, status === undefined)
     const topic = this.#parts!.topics.agent(agent)
     this.#send(status ? message(topic, status, true) : removal(topic))
   }
@@ -192,6 +229,7 @@ export class Bridge {
     const { topics, output } = parts
     const { reporter, clock } = this.#options
     const publish = (reply: Message): void => this.#note(reply)
+    this.#run = run
     const desk = new CommandDesk({ topics, publish, run, reporter, wallMs: () => clock.wallMs() })
     output.subscribe(topics.commands, (...received) => desk.received(...received))
   }
@@ -228,7 +266,60 @@ export class Bridge {
       ...login,
       topics: parts.topics.readings,
       outbox: parts.outbox.status(),
+      ...(parts.sparkplug && { sparkplug: parts.sparkplug.status() }),
     }
+  }
+
+  /** The edge node speaks to the same broker, over a connection of its own: its will says that the node is dead. */
+  async #startSparkplug(parts: Parts, settings: SparkplugSettings): Promise<void> {
+    const { site, mqtt, store, stateDir, clientId, clock, decode, reporter } = this.#options
+    const { group = site, edge, hostId, acceptLegacyState } = settings
+    const { output, outbox } = parts
+    const login =
+      'embedded' in mqtt
+        ? {
+            url: output.status().address,
+            user: EMBEDDED_USER,
+            password: embeddedPassword(stateDir, reporter),
+          }
+        : externalLogin(mqtt)
+    const lane = new SparkplugLane({
+      store,
+      edge: {
+        group,
+        edge,
+        // Outside the topics that only the gateway itself may publish under.
+        fenceTopic: `${FENCE_TOPIC}/${escapeLevel(group)}/${escapeLevel(edge)}`,
+        acceptLegacyState,
+        ...(hostId !== undefined && { hostId }),
+      },
+      broker: { ...login, clientId: `${clientId}-sparkplug` },
+      marks: outbox.marks,
+      decode,
+      reporter: limitedReporter(reporter, REPORT_INTERVAL_MS, () => clock.monoMs()),
+      clock,
+      command: (command) => this.#written(command),
+    })
+    parts.sparkplug = lane
+    await lane.start()
+  }
+
+  /** A host writes a value: the agent's command of that name, which its own configuration has to allow. */
+  #written({ agent, metric, value }: EdgeCommand): void {
+    const { reporter } = this.#options
+    const refused = (reason: string): void =>
+      reporter.event(
+        'warn',
+        'FW_SPARKPLUG_COMMAND_REFUSED',
+        `A Sparkplug command to ${agent} was not sent: ${reason}`,
+        {
+          agent,
+          metric,
+        },
+      )
+    if (value instanceof Uint8Array) return refused('devices take no bytes')
+    const order = { agent, command: 'write', args: { output: metric, value }, ttlMs: DEFAULT_TTL_MS }
+    this.#run?.(order).catch((error: unknown) => refused(errorText(error)))
   }
 
   #home(topics: Topics, output: Output): HomeAnnouncer | undefined {
@@ -261,19 +352,13 @@ export class Bridge {
       const users = loadBrokerUsers(stateDir, reporter)
       return new EmbeddedBroker({ ...mqtt.embedded, password, users, root: topics.root, store, reporter })
     }
-    const { url, version, user, tls } = mqtt
-    const password = passwordOf(mqtt)
     const will = message(topics.gateway, { state: 'offline' }, true)
     return new MqttOutput({
-      url,
+      ...externalLogin(mqtt),
       clientId,
       will,
       reporter,
       monoMs: () => clock.monoMs(),
-      ...(version !== undefined && { version }),
-      ...(user !== undefined && { user }),
-      ...(password !== undefined && { password }),
-      ...(tls && { tls }),
     })
   }
 
@@ -297,6 +382,20 @@ export class Bridge {
 
   #now(): string {
     return rfc3339(this.#options.clock.wallMs()) ?? new Date(0).toISOString()
+  }
+}
+
+function externalLogin(
+  mqtt: ExternalSettings,
+): Pick<MqttOutputOptions, 'url' | 'version' | 'user' | 'password' | 'tls'> {
+  const { url, version, user, tls } = mqtt
+  const password = passwordOf(mqtt)
+  return {
+    url,
+    ...(version !== undefined && { version }),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { password }),
+    ...(tls && { tls }),
   }
 }
 

@@ -50,6 +50,8 @@ export const REASON = {
 } as const
 /** A user may send a gateway commands, if the rules of that user say so; nothing else under the root. */
 export const COMMAND_LEVEL = 'command'
+/** Messages that prove to the Sparkplug edge node what its broker has; nobody else needs them. */
+export const FENCE_TOPIC = 'fieldwhisper-fence'
 export const REPLY_LEVEL = 'reply'
 /** A request of a command: what fits a command, written generously. */
 export const MAX_COMMAND_REQUEST_BYTES = 16_384

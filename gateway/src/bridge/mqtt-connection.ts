@@ -143,10 +143,10 @@ export class MqttConnection {
   }
 
   #send(publish: Publish): void {
-    const { topic, payload, retain, properties } = publish.message
+    const { topic, payload, retain, qos = 1, properties } = publish.message
     this.#sent.add(publish)
     const options = {
-      qos: 1 as const,
+      qos,
       retain: retain && this.#retains,
       ...(this.version === 5 && properties && { properties: packetProperties(properties) }),
     }

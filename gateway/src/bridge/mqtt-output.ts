@@ -36,8 +36,8 @@ export interface MqttOutputOptions {
   readonly tls?: MqttTls
   /** Stays the same over restarts, so that the broker ends a connection that it still believes in. */
   readonly clientId: string
-  /** What the broker says in the gateway's place when the connection breaks. */
-  readonly will: Message
+  /** What the broker says in the gateway's place when the connection breaks; asked for before each connection if it changes. */
+  readonly will: Message | (() => Promise<Message>)
   /** Should tell the same trouble at a bounded rate. */
   readonly reporter: Reporter
   readonly monoMs: () => number
@@ -115,6 +115,11 @@ export class MqttOutput implements Output {
     connection.close()
   }
 
+  /** Says DISCONNECT, so that the broker does not say the will, and dials again. */
+  leave(): void {
+    void this.#connection?.end(false).catch(() => undefined)
+  }
+
   status(): ExternalStatus {
     return {
       kind: 'external',
@@ -127,7 +132,17 @@ export class MqttOutput implements Output {
   }
 
   #dial(): void {
-    const { url, clientId, user, password, will } = this.#options
+    const { will } = this.#options
+    if (typeof will !== 'function') return this.#connect(will)
+    will().then(
+      (message) => this.#connect(message),
+      (error: unknown) => this.#again(error, false),
+    )
+  }
+
+  #connect(will: Message): void {
+    if (this.#stopped) return
+    const { url, clientId, user, password } = this.#options
     try {
       const tls = this.#tls()
       const connection: MqttConnection = new MqttConnection(

@@ -10,7 +10,7 @@ import {
   MAINTAIN_INTERVAL_MS,
 } from './constants.js'
 import { OUTBOX_REJECTED_TABLE, sequenceKey } from './outbox-entry.js'
-import { storedThrough, throughWrite } from './outbox-position.js'
+import { LANES, noThroughWrite, storedThrough, throughWrite, type Lane } from './outbox-position.js'
 import type { OutboxSpace } from './outbox-space.js'
 import { retainedWrite } from './retained.js'
 import type { RetainedValues } from './retained.js'
@@ -25,20 +25,28 @@ export interface MarksOptions {
   readonly runningMs: () => number
   /** Least time between two commits, in milliseconds. */
   readonly intervalMs?: number
+  /** Beside that of MQTT topics. */
+  readonly lanes?: readonly Lane[]
+}
+
+interface Position {
+  /** All items up to here are at their broker. */
+  through: number
+  recorded: number
 }
 
 /**
- * Records on disk what the broker has acknowledged: how far the outbox was sent, the current values, what is set aside and
+ * Records on disk what the brokers have acknowledged: how far each lane of the outbox was sent, the current values, what is set aside and
  * what is deleted, all in one commit, as many batches as finished meanwhile. An item counts as sent only by this record, so
  * what a crash takes from it is published again under the same ids.
  */
 export class OutboxMarks {
-  /** All items up to here were acknowledged by the broker. */
-  through: number
+  readonly #positions = new Map<Lane, Position>()
   readonly #options: MarksOptions
   readonly #rejected = new Map<number, Write>()
   #rejectedHeld: number
-  #recorded: number
+  /** Marks of lanes that are off, to be erased. */
+  #erased: Write[]
   #timer: NodeJS.Timeout | undefined
   #maintainer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
@@ -48,7 +56,12 @@ export class OutboxMarks {
 
   constructor(options: MarksOptions) {
     this.#options = options
-    this.through = this.#recorded = storedThrough(options.store)
+    const lanes: readonly Lane[] = ['mqtt', ...(options.lanes ?? [])]
+    for (const lane of lanes) {
+      const through = storedThrough(options.store, lane)
+      this.#positions.set(lane, { through, recorded: through })
+    }
+    this.#erased = LANES.filter((lane) => !lanes.includes(lane)).map(noThroughWrite)
     this.#rejectedHeld = [...options.store.range(OUTBOX_REJECTED_TABLE)].length
   }
 
@@ -66,9 +79,21 @@ export class OutboxMarks {
     await this.#commit()
   }
 
-  /** The broker has every message of the items up to this one. */
-  sent(sequence: number): void {
-    this.through = sequence
+  /** Up to here everything was acknowledged in this lane. */
+  through(lane: Lane = 'mqtt'): number {
+    return this.#positions.get(lane)!.through
+  }
+
+  /** Up to here everything was acknowledged in every lane: it may be deleted. */
+  get settled(): number {
+    return Math.min(...[...this.#positions.values()].map(({ through }) => through))
+  }
+
+  /** The broker of this lane has every message of the items up to this one, which takes so many bytes. */
+  sent(sequence: number, bytes: number, lane: Lane = 'mqtt'): void {
+    this.#positions.get(lane)!.through = sequence
+    // Lanes pass the items in order, so the last one to pass it is the one that sees it settled.
+    if (this.settled >= sequence) this.#options.space.moved(sequence, bytes)
     this.soon()
   }
 
@@ -90,27 +115,35 @@ export class OutboxMarks {
     this.#timer = setTimeout(() => {
       this.#running = this.#commit().then(() => {
         this.#timer = undefined
-        if (this.#failing || this.through > this.#recorded) this.soon()
+        if (this.#failing || this.#unrecorded().length > 0) this.soon()
       })
     }, wait)
   }
 
   async #commit(): Promise<void> {
     const { store, space, retained, reporter, monoMs, runningMs } = this.#options
-    const through = this.through
+    const unrecorded = this.#unrecorded().map(([lane, { through }]) => ({ lane, through }))
+    const through = this.through()
     const changes = retained.takeChanges()
     const rejected = [...this.#rejected].filter(([sequence]) => sequence <= through)
     this.#lastMs = monoMs()
     try {
-      const { writes: deletions, done } = space.collect(through, runningMs())
+      const { writes: deletions, done } = space.collect(this.settled, runningMs())
       const setAside = this.#rejections(rejected)
-      const writes = [...changes.map(retainedWrite), ...setAside.writes, ...deletions]
-      if (through > this.#recorded) writes.push(throughWrite(through))
+      const marks = unrecorded.map((mark) => throughWrite(mark.through, mark.lane))
+      const writes = [
+        ...changes.map(retainedWrite),
+        ...setAside.writes,
+        ...deletions,
+        ...marks,
+        ...this.#erased,
+      ]
       if (writes.length > 0) await store.commit(writes)
       done()
       for (const [sequence] of rejected) this.#rejected.delete(sequence)
       this.#rejectedHeld = setAside.held
-      this.#recorded = through
+      this.#erased = []
+      for (const mark of unrecorded) this.#positions.get(mark.lane)!.recorded = mark.through
       this.#failing = false
     } catch (cause) {
       retained.failed(changes)
@@ -121,6 +154,10 @@ export class OutboxMarks {
         `What the broker acknowledged could not be recorded: ${errorText(cause)} After a restart it is published again.`,
       )
     }
+  }
+
+  #unrecorded(): (readonly [Lane, Position])[] {
+    return [...this.#positions].filter(([, { through, recorded }]) => through > recorded)
   }
 
   /** The new ones, and away with the oldest where they are too many. */

@@ -9,7 +9,14 @@ export interface Age {
   readonly runMs: number
 }
 
-const THROUGH_KEY = Buffer.from('through')
+/** Ways out of the outbox, each with a mark of its own. MQTT topics are always one. */
+export const LANES = ['mqtt', 'sparkplug'] as const
+export type Lane = (typeof LANES)[number]
+
+const THROUGH_KEYS: Readonly<Record<Lane, Buffer>> = {
+  mqtt: Buffer.from('through'),
+  sparkplug: Buffer.from('through/sparkplug'),
+}
 const AGE_PREFIX = Buffer.from('age/')
 const AGE_END = Buffer.from('age0')
 
@@ -17,15 +24,21 @@ const AGE_END = Buffer.from('age0')
  * The last item that was sent; -1: none. Where that record was damaged and set aside, the newest age mark: what was sent
  * within the last minutes is then published again.
  */
-export function storedThrough(store: Store): number {
-  const value = store.get(OUTBOX_STATE_TABLE, THROUGH_KEY)
-  if (!value) return storedAges(store).at(-1)?.through ?? -1
+export function storedThrough(store: Store, lane: Lane = 'mqtt'): number {
+  const value = store.get(OUTBOX_STATE_TABLE, THROUGH_KEYS[lane])
+  // A lane that is new tells nothing of the time before it.
+  if (!value) return lane === 'mqtt' ? (storedAges(store).at(-1)?.through ?? -1) : storedThrough(store)
   return asUint(asArray(decodeCbor(value), 'mark', 2)[1], 'mark', Number.MAX_SAFE_INTEGER)
 }
 
-export function throughWrite(through: number): Write {
+export function throughWrite(through: number, lane: Lane = 'mqtt'): Write {
   const value = encodeCbor([BRIDGE_RECORD_VERSION, through])
-  return { table: OUTBOX_STATE_TABLE, key: THROUGH_KEY, value }
+  return { table: OUTBOX_STATE_TABLE, key: THROUGH_KEYS[lane], value }
+}
+
+/** A lane that is off holds nothing back; switched on again it is new. */
+export function noThroughWrite(lane: Lane): Write {
+  return { table: OUTBOX_STATE_TABLE, key: THROUGH_KEYS[lane], value: null }
 }
 
 /** Oldest first. */

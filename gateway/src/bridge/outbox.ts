@@ -12,7 +12,7 @@ import {
 } from './constants.js'
 import { OUTBOX_TABLE, sequenceKey, sequenceOf } from './outbox-entry.js'
 import { OutboxMarks } from './outbox-marks.js'
-import { newestSequence } from './outbox-position.js'
+import { newestSequence, type Lane } from './outbox-position.js'
 import { OutboxReader } from './outbox-reader.js'
 import { emptySource, openSource } from './outbox-source.js'
 import type { Source, SourceContext } from './outbox-source.js'
@@ -41,6 +41,8 @@ export interface OutboxOptions extends Omit<SourceContext, 'retained' | 'expired
   /** Milliseconds without any acknowledgement, 20,000 by default. */
   readonly deadlineMs?: number
   readonly markIntervalMs?: number
+  /** Further ways out: what one of them has not sent is not deleted. */
+  readonly lanes?: readonly Lane[]
 }
 
 export interface OutboxStatus {
@@ -77,7 +79,8 @@ export class Outbox {
   readonly retained: RetainedValues
   readonly space: OutboxSpace
   readonly #options: OutboxOptions
-  readonly #marks: OutboxMarks
+  /** Shared with the other lanes. */
+  readonly marks: OutboxMarks
   readonly #window: number
   readonly #deadlineTicks: number
   readonly #reader: OutboxReader
@@ -110,7 +113,7 @@ export class Outbox {
     this.#context = { ...options, retained: this.retained, expired: () => this.#totals.expired++ }
     this.space = new OutboxSpace({ store, maxBytes, keepSentMs })
     const interval = markIntervalMs === undefined ? {} : { intervalMs: markIntervalMs }
-    this.#marks = new OutboxMarks({
+    this.marks = new OutboxMarks({
       store,
       space: this.space,
       retained: this.retained,
@@ -118,18 +121,19 @@ export class Outbox {
       monoMs,
       runningMs,
       ...interval,
+      ...(options.lanes && { lanes: options.lanes }),
     })
-    this.#reader = new OutboxReader(store, this.#marks.through)
+    this.#reader = new OutboxReader(store, this.marks.through())
   }
 
   /** Call after `retained.load`. Publishing begins with `up`. */
   start(): void {
     this.#running = true
-    this.#marks.start()
+    this.marks.start()
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
     this.#counting = this.space.count(
       newestSequence(this.#options.store),
-      (sequence) => sequence <= this.#marks.through,
+      (sequence) => sequence <= this.marks.settled,
       () => this.#running,
     )
   }
@@ -147,7 +151,7 @@ export class Outbox {
     clearInterval(this.#ticker)
     this.#round += 1
     await this.#counting
-    await this.#marks.stop()
+    await this.marks.stop()
   }
 
   /** The output takes messages. */
@@ -168,7 +172,7 @@ export class Outbox {
     for (const { table, key, value } of writes) {
       if (table !== OUTBOX_TABLE || value === null) continue
       const sequence = sequenceOf(key)
-      this.space.added(sequence, key.length + value.length, sequence <= this.#marks.through)
+      this.space.added(sequence, key.length + value.length, sequence <= this.marks.settled)
     }
     this.#reader.wake()
     this.#pump()
@@ -177,7 +181,7 @@ export class Outbox {
   /** Removes the current values of an agent that was revoked, here and at the broker. */
   forgetAgent(agent: string): void {
     this.#extras.push(...this.retained.forget(agent).map(removal))
-    this.#marks.soon()
+    this.marks.soon()
     this.#pump()
   }
 
@@ -247,7 +251,7 @@ export class Outbox {
   #reject({ key, value }: Pick<Entry, 'key' | 'value'>, cause: unknown): void {
     const code = codeOf(cause)
     const sequence = sequenceOf(key)
-    if (!this.#marks.reject(sequence, code, value)) return
+    if (!this.marks.reject(sequence, code, value)) return
     this.#totals.rejected += 1
     this.#options.reporter.event(
       'error',
@@ -324,8 +328,7 @@ export class Outbox {
       if (!source || !last) continue
       this.#totals.published += Math.max(0, source.count - this.#refusedOfEntry)
       this.#refusedOfEntry = 0
-      this.space.moved(source.sequence, source.bytes)
-      this.#marks.sent(source.sequence)
+      this.marks.sent(source.sequence, source.bytes)
     }
     if (this.#flying.length === 0) this.#onIdle?.()
   }

@@ -41,11 +41,13 @@ declare const kindOfTopic: unique symbol
 /** A topic that carries payloads of one kind only. */
 export type Topic<Kind extends keyof TopicPayloads> = string & { readonly [kindOfTopic]: Kind }
 
-/** One publish, always QoS 1. An empty payload that is retained removes what was retained. */
+/** One publish, QoS 1 unless it says otherwise. An empty payload that is retained removes what was retained. */
 export interface Message {
   readonly topic: string
   readonly payload: Uint8Array
   readonly retain: boolean
+  /** 0: nobody says that it arrived. */
+  readonly qos?: 0 | 1
   /** Carried by MQTT 5 only; a subscriber must not need them. */
   readonly properties?: MessageProperties
 }

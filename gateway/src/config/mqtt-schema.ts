@@ -1,6 +1,6 @@
 import { about, duration, errorText, plainText } from '@fieldwhisper/host'
 import { z } from 'zod'
-import type { MqttSettings } from '../bridge/bridge.js'
+import type { MqttSettings, SparkplugSettings } from '../bridge/bridge.js'
 import { DEFAULT_TOPIC_TEMPLATE, EMBEDDED_TLS_PORT, EMBEDDED_WEBSOCKET_PORT } from '../bridge/constants.js'
 import { PAYLOAD_FORMATS } from '../bridge/payload-format.js'
 import { parseTemplate } from '../bridge/topics.js'
@@ -81,6 +81,23 @@ const homeAssistant = z.strictObject({
   ),
 })
 
+const sparkplugId = plainText(1, 128).refine((text) => !/[+/#]/.test(text), {
+  error: 'expected a Sparkplug id: no + / #',
+})
+
+const sparkplug = z.strictObject({
+  group: about(sparkplugId.optional(), 'Group id. Absent: the name of the site.'),
+  edge: about(sparkplugId.default('fieldwhisper'), 'Edge node id; one gateway of a group has it.'),
+  host: about(
+    sparkplugId.optional(),
+    'Id of the primary host application: births wait for it. Absent: nobody is waited for.',
+  ),
+  accept_v2_state: about(
+    z.boolean().default(false),
+    'true: a STATE in the form of Sparkplug 2.2 counts too.',
+  ),
+})
+
 const tls = z
   .strictObject({
     ca: about(
@@ -136,6 +153,10 @@ export const mqttSchema = z
     home_assistant: about(
       homeAssistant.optional(),
       'Home Assistant finds the devices by itself (MQTT discovery). Absent: off. Needs `payload: json`.',
+    ),
+    sparkplug: about(
+      sparkplug.optional(),
+      'A Sparkplug B edge node at the same broker, each agent a device (docs/sparkplug.md). Absent: none.',
     ),
     embedded: about(
       embedded.optional(),
@@ -203,7 +224,13 @@ export const mqttSchema = z
       password_env: passwordEnv,
     } = mqtt
     const { enabled, prefix } = mqtt.home_assistant ?? { enabled: false, prefix: '' }
-    const published = { topic, payload, expire, ...(enabled && { homeAssistant: { prefix } }) }
+    const published = {
+      topic,
+      payload,
+      expire,
+      ...(enabled && { homeAssistant: { prefix } }),
+      ...(mqtt.sparkplug && { sparkplug: edgeOf(mqtt.sparkplug) }),
+    }
     if (url === undefined) {
       const { host = '127.0.0.1', port, tls, websocket } = mqtt.embedded ?? {}
       const listeners = { ...(tls && { tls }), ...(websocket && { websocket }) }
@@ -220,6 +247,20 @@ export const mqttSchema = z
       ...(mqtt.tls && { tls: defined(mqtt.tls) }),
     }
   })
+
+function edgeOf({
+  group,
+  edge,
+  host,
+  accept_v2_state: acceptLegacyState,
+}: z.output<typeof sparkplug>): SparkplugSettings {
+  return {
+    edge,
+    acceptLegacyState,
+    ...(group !== undefined && { group }),
+    ...(host !== undefined && { hostId: host }),
+  }
+}
 
 /** Without the keys that are there and undefined. */
 function defined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {

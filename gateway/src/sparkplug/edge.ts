@@ -93,6 +93,10 @@ export class EdgeNode {
         return this.#current(event, now)
       case 'batch':
         return this.#batch(event, now)
+      case 'skip':
+        if (!this.ready) throw new Error('The edge node takes nothing now.')
+        this.#fences.count(event.position, 0)
+        return []
       case 'idle':
         return this.#phase.kind === 'born' ? this.#phase.session.fence(now) : []
       case 'agentHere':

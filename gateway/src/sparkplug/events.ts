@@ -36,6 +36,8 @@ export type EdgeEvent =
       readonly historical: boolean
       readonly readings: readonly EdgeReading[]
     }
+  /** What stands there is nothing for a host. Only while `ready`, like a batch. */
+  | { readonly kind: 'skip'; readonly position: number }
   /** The outbox has nothing more at the moment. */
   | { readonly kind: 'idle' }
   /** The agent was heard. */
