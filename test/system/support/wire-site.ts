@@ -53,7 +53,8 @@ export class WireSite {
     })
   }
 
-  static async start(t: WithTeardown, { name = 'value' } = {}): Promise<WireSite> {
+  /** `more`: further keys of the gateway's configuration. */
+  static async start(t: WithTeardown, { name = 'value', more = {} } = {}): Promise<WireSite> {
     const folder = temporaryFolder(t)
     const relay = new Relay(here, { folder })
     const relayProgram = relay.spawn('run', '--listen', '127.0.0.1:0')
@@ -72,6 +73,7 @@ export class WireSite {
       {
         lan: { interfaces: ['lo'], loopback: true, listen: '127.0.0.1:0', beacon_port: 24_999 },
         relays: [reach],
+        ...more,
       },
     )
     await gateway.command('init', '--site', 'test')
