@@ -1,23 +1,24 @@
 import { errorText, type Clock, type Reporter, type Store, type Write } from '@fieldwhisper/host'
 import { DEFAULT_TTL_MS } from '../command.js'
-import type { EdgeCommand } from '../sparkplug/events.js'
-import { SparkplugLane, type SparkplugStatus } from './sparkplug-lane.js'
-import { embeddedPassword, passwordFile, readPasswordFile } from './broker-password.js'
-import { EMBEDDED_USER, FENCE_TOPIC, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
-import { CommandDesk, type CommandDeskOptions } from './command-desk.js'
-import { loadBrokerUsers } from './broker-users.js'
-import { EmbeddedBroker, type TlsListener, type WebSocketListener } from './embedded-broker.js'
-import { MqttOutput, type MqttOutputOptions, type MqttTls, type MqttVersion } from './mqtt-output.js'
-import { OUTBOX_TABLE, sequenceOf } from './outbox-entry.js'
-import { GatewayError } from '../errors.js'
 import { HomeAnnouncer } from '../home-assistant/announcer.js'
-import { Outbox, type OutboxStatus } from './outbox.js'
+import type { EdgeCommand } from '../sparkplug/events.js'
+import { embeddedPassword, passwordFile } from './broker-password.js'
+import { loadBrokerUsers } from './broker-users.js'
+import { CommandDesk, type CommandDeskOptions } from './command-desk.js'
+import { EMBEDDED_USER, FENCE_TOPIC, MAX_WAITING_NOTES, REPORT_INTERVAL_MS } from './constants.js'
+import { EmbeddedBroker } from './embedded-broker.js'
+import { Expiry } from './expiry.js'
+import { externalLogin } from './external-login.js'
+import { MqttOutput } from './mqtt-output.js'
+import { OUTBOX_TABLE, sequenceOf } from './outbox-entry.js'
 import type { DecodeBatch } from './outbox-source.js'
-import { Expiry, type ExpiryRule } from './expiry.js'
-import { readingFormat, type PayloadFormat } from './payload-format.js'
+import { Outbox, type OutboxStatus } from './outbox.js'
 import type { Output, OutputStatus } from './output.js'
+import { readingFormat } from './payload-format.js'
 import { rfc3339, type AgentStatusPayload, type EventPayload } from './payload.js'
 import { limitedReporter } from './reports.js'
+import type { MqttSettings, SparkplugSettings } from './settings.js'
+import { SparkplugLane, type SparkplugStatus } from './sparkplug-lane.js'
 import {
   createTopics,
   escapeLevel,
@@ -27,51 +28,6 @@ import {
   type Message,
   type Topics,
 } from './topics.js'
-
-/** `mqtt:` of the gateway's configuration. */
-export type MqttSettings = EmbeddedSettings | ExternalSettings
-
-interface PublishSettings {
-  /** Template of the readings' topics. */
-  readonly topic: string
-  readonly payload: PayloadFormat
-  readonly expire: readonly ExpiryRule[]
-  /** Absent: Home Assistant is told nothing. */
-  readonly homeAssistant?: { readonly prefix: string }
-  /** Absent: there is no Sparkplug edge node. */
-  readonly sparkplug?: SparkplugSettings
-}
-
-/** `mqtt.sparkplug` of the gateway's configuration. */
-export interface SparkplugSettings {
-  /** The name of the site if absent. */
-  readonly group?: string
-  readonly edge: string
-  /** The primary host that births wait for. */
-  readonly hostId?: string
-  readonly acceptLegacyState: boolean
-}
-
-export interface EmbeddedSettings extends PublishSettings {
-  readonly embedded: {
-    readonly host: string
-    readonly port?: number
-    readonly tls?: TlsListener
-    readonly websocket?: WebSocketListener
-  }
-}
-
-export interface ExternalSettings extends PublishSettings {
-  readonly url: string
-  readonly version?: MqttVersion
-  readonly user?: string
-  /** One of these at most. */
-  readonly password?: string
-  readonly passwordFile?: string
-  /** Name of a variable of the environment. */
-  readonly passwordEnv?: string
-  readonly tls?: MqttTls
-}
 
 export interface BridgeOptions {
   /** Opened with `BRIDGE_TABLES`. */
@@ -383,29 +339,6 @@ export class Bridge {
   #now(): string {
     return rfc3339(this.#options.clock.wallMs()) ?? new Date(0).toISOString()
   }
-}
-
-function externalLogin(
-  mqtt: ExternalSettings,
-): Pick<MqttOutputOptions, 'url' | 'version' | 'user' | 'password' | 'tls'> {
-  const { url, version, user, tls } = mqtt
-  const password = passwordOf(mqtt)
-  return {
-    url,
-    ...(version !== undefined && { version }),
-    ...(user !== undefined && { user }),
-    ...(password !== undefined && { password }),
-    ...(tls && { tls }),
-  }
-}
-
-function passwordOf({ password, passwordFile, passwordEnv }: ExternalSettings): string | undefined {
-  if (passwordFile !== undefined) return readPasswordFile(passwordFile)
-  if (passwordEnv === undefined) return password
-  const found = process.env[passwordEnv]
-  if (found !== undefined && found !== '') return found
-  const text = `The password of the MQTT broker is not there: the variable ${passwordEnv} (mqtt.password_env) is not set.`
-  throw new GatewayError('FW_MQTT_PASSWORD_MISSING', text)
 }
 
 function nothing(): void {}

@@ -1,6 +1,6 @@
 import { loadConfig, parseConfig } from '@fieldwhisper/host'
 import { dirname, resolve } from 'node:path'
-import type { MqttSettings } from '../bridge/bridge.js'
+import type { MqttSettings } from '../bridge/settings.js'
 import { gatewayConfigSchema, type GatewayConfig } from './schema.js'
 
 /**

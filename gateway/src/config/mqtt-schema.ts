@@ -1,6 +1,6 @@
 import { about, duration, errorText, plainText } from '@fieldwhisper/host'
 import { z } from 'zod'
-import type { MqttSettings, SparkplugSettings } from '../bridge/bridge.js'
+import type { MqttSettings, SparkplugSettings } from '../bridge/settings.js'
 import { DEFAULT_TOPIC_TEMPLATE, EMBEDDED_TLS_PORT, EMBEDDED_WEBSOCKET_PORT } from '../bridge/constants.js'
 import { PAYLOAD_FORMATS } from '../bridge/payload-format.js'
 import { parseTemplate } from '../bridge/topics.js'
