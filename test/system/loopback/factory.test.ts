@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
 import t from 'tap'
-import { decodePayload } from '../../../gateway/src/sparkplug/codec.js'
+import { decodePayload, encodePayload } from '../../../gateway/src/sparkplug/codec.js'
+import { DATA_TYPE } from '../../../gateway/src/sparkplug/constants.js'
 import { temporaryFolder } from '../../support/folder.js'
 import { homeAssistantErrors } from '../../support/home-assistant.js'
 import { until } from '../../support/until.js'
@@ -78,13 +79,19 @@ void t.test(
         .flatMap((one) => decodePayload(one.payload).metrics)
         .map(({ value }) => (value?.kind === 'double' ? value.value : undefined))
     await until(() => told().length >= 10, { ...SOON, what: 'ten values for a Sparkplug host' })
-    t.same(
-      heard
-        .filter((one) => one.topic.startsWith('spBv1.0/'))
-        .map((one) => one.topic.split('/')[2])
-        .slice(0, 3),
-      ['NBIRTH', 'DBIRTH', 'DDATA'],
-    )
+    const kinds = (): string[] =>
+      heard.filter((one) => one.topic.startsWith('spBv1.0/')).map((one) => one.topic.split('/')[2]!)
+    t.same(kinds().slice(0, 2), ['DBIRTH', 'DDATA'], 'the node was born before the judge listened')
     t.same(told().slice(0, 10), values.slice(0, 10), 'the same values in the same order')
+
+    const rebirth = {
+      name: 'Node Control/Rebirth',
+      datatype: DATA_TYPE.Boolean,
+      value: { kind: 'boolean', value: true },
+    } as const
+    const request = encodePayload({ timestamp: Date.now(), metrics: [rebirth] })
+    await judge.publishAsync('spBv1.0/plant/NCMD/gw', Buffer.from(request), { qos: 0 })
+    await until(() => kinds().includes('NBIRTH'), { ...SOON, what: 'all births again' })
+    t.notOk(kinds().includes('NDEATH'))
   },
 )
