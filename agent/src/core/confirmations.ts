@@ -22,7 +22,7 @@ export class Confirmations {
   readonly #sealer: Sealer
   readonly #commands: Commands
   #confirmAt: number | undefined
-  /** Packets of this process, and since when there were no more. */
+  /** Packets of this process, and since when there were no more and none is waited for: those are sent again by themselves. */
   #sealed = -1
   #quietSince = 0
   #gapsAt = -Infinity
@@ -52,7 +52,7 @@ export class Confirmations {
     const session = book.answered
     if (!session || book.isExhausted(session)) return
     if (heard && this.#composer.hasUnsaidEnd) this.due(now)
-    if (this.#sealer.sealed !== this.#sealed) {
+    if (this.#sealer.sealed !== this.#sealed || this.#sealer.inFlight > 0) {
       this.#sealed = this.#sealer.sealed
       this.#quietSince = now
     } else if (now - this.#quietSince >= HEARTBEAT_MS) this.due(now)

@@ -46,7 +46,7 @@ export const LIVE_QUEUE = 256
 /** Gaps in one packet, and how often they are said again while the gateway is heard. */
 export const GAPS_A_PACKET = 8
 export const GAP_REPEAT_MIN_MS = 2_000
-/** An agent with nothing to say says so, so that its gateway knows that it is there. */
+/** An agent that has nothing to say and waits for nothing says so, so that its gateway knows that it is there. */
 export const HEARTBEAT_MS = 60_000
 export const GAP_REPEAT_MAX_MS = 60_000
 /** They are not said into silence. Longer than the pause between two, or an agent that has nothing else to say would stop. */

@@ -62,6 +62,11 @@ export class Sealer {
     return this.#sealed
   }
 
+  /** Packets of batches that are not settled. */
+  get inFlight(): number {
+    return this.#parts.flights.size
+  }
+
   closed(batch: HeldBatch, urgent: boolean): void {
     if (urgent && this.#urgent.length < LIVE_QUEUE) this.#urgent.push(batch)
     else if (this.#parts.options.order === 'in_order' || this.#live.length >= LIVE_QUEUE)

@@ -260,6 +260,32 @@ async function commitOnly(store: Store): Promise<void> {
   await store.commit([outboxWrite(1, entry())])
 }
 
+void t.test('Home Assistant is told of 400 names of an agent, the operator of the limit', async (t) => {
+  const store = bridgeStore()
+  const { bridge, reporter } = await startBridge(t, store, temporaryFolder(t), {
+    mqtt: {
+      ...PUBLISH,
+      embedded: { host: '127.0.0.1', port: 0 },
+      homeAssistant: { prefix: 'homeassistant' },
+    },
+  })
+  await eventually('the broker', () => bridge.status()!.broker.connected)
+  const { seen } = await listenTo(t, ...embeddedLogin(bridge))
+  const named = Array.from({ length: 401 }, (_, index) => reading({ name: `n${index}` }))
+  await commit(bridge, store, [entry({ batch: batchOf(named) })])
+  const described = (): Seen | undefined =>
+    seen.findLast(({ topic }) => topic.startsWith('homeassistant/device/'))
+  await eventually('the description', () => {
+    bridge.step()
+    return described() !== undefined
+  })
+  t.equal(Object.keys(described()!.payload.components).length, 400)
+  t.match(
+    reporter.events.filter(({ code }) => code === 'FW_HOME_ASSISTANT_TOO_MANY'),
+    [{ level: 'warn', message: /400/, fields: { agent: 'pump-7', limit: 400 } }],
+  )
+})
+
 void t.test('before start and after stop a bridge is inert', async (t) => {
   const store = bridgeStore()
   const { bridge } = await startBridge(t, store, temporaryFolder(t))
