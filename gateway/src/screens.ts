@@ -3,6 +3,7 @@ import type { RelayInfo } from '@fieldwhisper/protocol'
 import { renderUnicodeCompact } from 'uqr'
 import type { BackupMade } from './backup/make.js'
 import type { Restored } from './backup/restore.js'
+import type { OutboxStatus } from './bridge/outbox.js'
 import type { UserLine } from './broker-command.js'
 import type { CommandLine } from './command.js'
 import type { EventLine } from './event-list.js'
@@ -67,14 +68,20 @@ export function statusText(status: GatewayStatus): string {
     ),
     `packets   ${packets?.opened ?? 0} opened, ${packets?.duplicate ?? 0} second copies, ${packets?.failed ?? 0} that did not open`,
     `mqtt      ${mqtt ? `${mqtt.broker.address} ${mqtt.broker.connected ? 'connected' : `NOT connected ${mqtt.broker.lastError ?? ''}`}` : 'not started'}`,
-    ...(mqtt
-      ? [
-          `outbox    ${mqtt.outbox.unsentEntries} batches wait, ${mqtt.outbox.published} messages published${mqtt.outbox.refused > 0 ? `, ${mqtt.outbox.refused} REFUSED by the broker and set aside` : ''}`,
-        ]
-      : []),
+    ...(mqtt ? [`outbox    ${outboxText(mqtt.outbox)}`] : []),
     `clock     ${status.clock}`,
   ]
   return lines.join('\n')
+}
+
+function outboxText({ unsentEntries, replaying, published, expired, refused }: OutboxStatus): string {
+  const what = [
+    `${unsentEntries} batches wait${replaying ? ' and are being published at the rate of `mqtt.replay`' : ''}`,
+    `${published} messages published`,
+  ]
+  if (expired > 0) what.push(`${expired} of them too old to be current`)
+  if (refused > 0) what.push(`${refused} REFUSED by the broker and set aside`)
+  return what.join(', ')
 }
 
 export function backupText(path: string, { bytes, agents }: BackupMade, config: string | undefined): string {

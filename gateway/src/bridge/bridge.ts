@@ -107,6 +107,7 @@ export class Bridge {
       withProperties: 'url' in mqtt && mqtt.version !== '3.1.1',
       wallMs: () => clock.wallMs(),
       ...(mqtt.sparkplug && { lanes: ['sparkplug'] as const }),
+      replay: mqtt.replay,
       ...this.#options.outbox,
     })
     outbox.retained.load(store, (told) => void output.restore?.(told))
@@ -252,6 +253,7 @@ export class Bridge {
       broker: { ...login, clientId: `${clientId}-sparkplug` },
       marks: outbox.marks,
       decode,
+      replay: mqtt.replay,
       reporter: limitedReporter(reporter, REPORT_INTERVAL_MS, () => clock.monoMs()),
       clock,
       command: (command) => this.#written(command),

@@ -97,6 +97,9 @@ export const MARK_INTERVAL_MS = 250
 export const MARK_RETRY_MS = 2_000
 /** Without anything to publish, what is old is looked for so often. */
 export const MAINTAIN_INTERVAL_MS = 60_000
+/** Fewer items than this that waited for the broker are published in order whatever the configuration says: they are no outage. */
+export const REPLAY_FROM_ITEMS = 100
+export const DEFAULT_REPLAY_RATE = 2_000
 /** Items opened in one turn of the event loop; the rest follows in the next. */
 export const MAX_ITEMS_PER_TURN = 256
 /** Entries deleted in one commit once their time is over. */

@@ -10,7 +10,16 @@ import {
   MAINTAIN_INTERVAL_MS,
 } from './constants.js'
 import { OUTBOX_REJECTED_TABLE, sequenceKey } from './outbox-entry.js'
-import { LANES, noThroughWrite, storedThrough, throughWrite, type Lane } from './outbox-position.js'
+import {
+  aheadWrite,
+  LANES,
+  noThroughWrite,
+  storedAhead,
+  storedThrough,
+  throughWrite,
+  type Ahead,
+  type Lane,
+} from './outbox-position.js'
 import type { OutboxSpace } from './outbox-space.js'
 import { retainedWrite } from './retained.js'
 import type { RetainedValues } from './retained.js'
@@ -42,6 +51,9 @@ interface Position {
  */
 export class OutboxMarks {
   readonly #positions = new Map<Lane, Position>()
+  /** In the lane of MQTT topics. */
+  #ahead: Ahead | undefined
+  #aheadRecorded: Ahead | undefined
   readonly #options: MarksOptions
   readonly #rejected = new Map<number, Write>()
   #rejectedHeld: number
@@ -61,6 +73,7 @@ export class OutboxMarks {
       const through = storedThrough(options.store, lane)
       this.#positions.set(lane, { through, recorded: through })
     }
+    this.#ahead = this.#aheadRecorded = storedAhead(options.store)
     this.#erased = LANES.filter((lane) => !lanes.includes(lane)).map(noThroughWrite)
     this.#rejectedHeld = [...options.store.range(OUTBOX_REJECTED_TABLE)].length
   }
@@ -84,6 +97,32 @@ export class OutboxMarks {
     return this.#positions.get(lane)!.through
   }
 
+  /** What of the MQTT topics was sent ahead of items that wait. */
+  get ahead(): Ahead | undefined {
+    return this.#ahead
+  }
+
+  /** Items from here on are sent ahead of those before. */
+  goAhead(from: number): void {
+    this.#ahead = { from, through: from - 1, entries: 0 }
+  }
+
+  /** Everything that was left behind is sent. False: the space is being counted, ask again. */
+  caughtUp(): boolean {
+    const ahead = this.#ahead
+    if (!ahead) return true
+    if (this.#options.space.counting) return false
+    const before = this.settled
+    const mqtt = this.#positions.get('mqtt')!
+    mqtt.through = Math.max(mqtt.through, ahead.through)
+    this.#ahead = undefined
+    const { space } = this.#options
+    // What is settled may be deleted once it is counted as that.
+    void space.movedBetween(before, this.settled, () => !this.#stopped).then(() => this.soon())
+    this.soon()
+    return true
+  }
+
   /** Up to here everything was acknowledged in every lane: it may be deleted. */
   get settled(): number {
     return Math.min(...[...this.#positions.values()].map(({ through }) => through))
@@ -91,6 +130,11 @@ export class OutboxMarks {
 
   /** The broker of this lane has every message of the items up to this one, which takes so many bytes. */
   sent(sequence: number, bytes: number, lane: Lane = 'mqtt'): void {
+    if (lane === 'mqtt' && this.#ahead && sequence >= this.#ahead.from) {
+      const { from, entries } = this.#ahead
+      this.#ahead = { from, through: sequence, entries: entries + 1 }
+      return this.soon()
+    }
     this.#positions.get(lane)!.through = sequence
     // Lanes pass the items in order, so the last one to pass it is the one that sees it settled.
     if (this.settled >= sequence) this.#options.space.moved(sequence, bytes)
@@ -115,7 +159,7 @@ export class OutboxMarks {
     this.#timer = setTimeout(() => {
       this.#running = this.#commit().then(() => {
         this.#timer = undefined
-        if (this.#failing || this.#unrecorded().length > 0) this.soon()
+        if (this.#failing || this.#unrecorded().length > 0 || this.#ahead !== this.#aheadRecorded) this.soon()
       })
     }, wait)
   }
@@ -123,9 +167,9 @@ export class OutboxMarks {
   async #commit(): Promise<void> {
     const { store, space, retained, reporter, monoMs, runningMs } = this.#options
     const unrecorded = this.#unrecorded().map(([lane, { through }]) => ({ lane, through }))
-    const through = this.through()
+    const ahead = this.#ahead
     const changes = retained.takeChanges()
-    const rejected = [...this.#rejected].filter(([sequence]) => sequence <= through)
+    const rejected = [...this.#rejected].filter(([sequence]) => this.#isSent(sequence))
     this.#lastMs = monoMs()
     try {
       const { writes: deletions, done } = space.collect(this.settled, runningMs())
@@ -136,6 +180,7 @@ export class OutboxMarks {
         ...setAside.writes,
         ...deletions,
         ...marks,
+        ...(ahead === this.#aheadRecorded ? [] : [aheadWrite(ahead)]),
         ...this.#erased,
       ]
       if (writes.length > 0) await store.commit(writes)
@@ -143,6 +188,7 @@ export class OutboxMarks {
       for (const [sequence] of rejected) this.#rejected.delete(sequence)
       this.#rejectedHeld = setAside.held
       this.#erased = []
+      this.#aheadRecorded = ahead
       for (const mark of unrecorded) this.#positions.get(mark.lane)!.recorded = mark.through
       this.#failing = false
     } catch (cause) {
@@ -154,6 +200,14 @@ export class OutboxMarks {
         `What the broker acknowledged could not be recorded: ${errorText(cause)} After a restart it is published again.`,
       )
     }
+  }
+
+  #isSent(sequence: number): boolean {
+    const ahead = this.#ahead
+    return (
+      sequence <= this.through() ||
+      (ahead !== undefined && ahead.from <= sequence && sequence <= ahead.through)
+    )
   }
 
   #unrecorded(): (readonly [Lane, Position])[] {

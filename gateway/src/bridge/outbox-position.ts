@@ -17,6 +17,7 @@ const THROUGH_KEYS: Readonly<Record<Lane, Buffer>> = {
   mqtt: Buffer.from('through'),
   sparkplug: Buffer.from('through/sparkplug'),
 }
+const AHEAD_KEY = Buffer.from('ahead')
 const AGE_PREFIX = Buffer.from('age/')
 const AGE_END = Buffer.from('age0')
 
@@ -39,6 +40,30 @@ export function throughWrite(through: number, lane: Lane = 'mqtt'): Write {
 /** A lane that is off holds nothing back; switched on again it is new. */
 export function noThroughWrite(lane: Lane): Write {
   return { table: OUTBOX_STATE_TABLE, key: THROUGH_KEYS[lane], value: null }
+}
+
+/** Items that were sent before others that came first: from `from` up to `through`. */
+export interface Ahead {
+  readonly from: number
+  /** `from - 1`: none yet. */
+  readonly through: number
+  /** How many. */
+  readonly entries: number
+}
+
+export function storedAhead(store: Store): Ahead | undefined {
+  const value = store.get(OUTBOX_STATE_TABLE, AHEAD_KEY)
+  if (!value) return undefined
+  const numbers = asArray(decodeCbor(value), 'ahead', 4).map((one) =>
+    asUint(one, 'ahead', Number.MAX_SAFE_INTEGER),
+  )
+  const [, from = 0, through = 0, entries = 0] = numbers
+  return { from, through, entries }
+}
+
+export function aheadWrite(ahead: Ahead | undefined): Write {
+  const value = ahead ? encodeCbor([BRIDGE_RECORD_VERSION, ahead.from, ahead.through, ahead.entries]) : null
+  return { table: OUTBOX_STATE_TABLE, key: AHEAD_KEY, value }
 }
 
 /** Oldest first. */

@@ -17,6 +17,10 @@ export class OutboxReader {
     this.#position = after
   }
 
+  get position(): number {
+    return this.#position
+  }
+
   /** Throws what the store throws; the next call tries again. */
   next(): Entry | undefined {
     if (this.#page.length === 0 && !this.#drained) {

@@ -41,8 +41,8 @@ export interface SourceContext {
   readonly expired: () => void
 }
 
-/** Throws whatever `decodeItem`, `decode` or the topics refuse. */
-export function openSource({ key, value }: Entry, context: SourceContext): Source {
+/** Throws whatever `decodeItem`, `decode` or the topics refuse. `overtaken`: newer items were sent before it. */
+export function openSource({ key, value }: Entry, context: SourceContext, overtaken = false): Source {
   const item = decodeItem(value)
   const sequence = sequenceOf(key)
   const base = { sequence, bytes: key.length + value.length }
@@ -60,7 +60,7 @@ export function openSource({ key, value }: Entry, context: SourceContext): Sourc
   return {
     ...base,
     count: readings.length,
-    messages: readingMessages(sequence, item.entry, readings, topics, context),
+    messages: readingMessages(sequence, item.entry, readings, topics, overtaken, context),
   }
 }
 
@@ -74,6 +74,7 @@ function readingMessages(
   entry: OutboxEntry,
   readings: readonly BridgedReading[],
   topics: readonly Topic<'reading'>[],
+  overtaken: boolean,
   context: SourceContext,
 ): (index: number) => readonly Message[] {
   const { retained, format, topics: names, expired, withProperties } = context
@@ -84,16 +85,17 @@ function readingMessages(
     const reading = readings[index]!
     const topic = topics[index]!
     const read = readingPayload(entry, index, reading)
-    const leftMs = read.historical ? Infinity : timeLeft(entry, read, reading.name, context)
+    const order = { stream, number: entry.number, index, timeMs: Date.parse(read.time) }
+    const old = overtaken && retained.hasNewer(entry.agent, reading.name, order)
+    const leftMs = read.historical || old ? Infinity : timeLeft(entry, read, reading.name, context)
     if (leftMs < 0) expired()
-    const content = leftMs < 0 ? { ...read, historical: true } : read
+    const content = old || leftMs < 0 ? { ...read, historical: true } : read
     const payload = format.encode(content, { agent: entry.name, name: reading.name })
     const extra = withProperties ? { properties: properties(content, sequence, format, leftMs) } : {}
     if (content.historical && !format.tellsHistory)
       return [{ topic: names.history(topic), payload, retain: false, ...extra }]
     if (content.historical || lastOfName.get(reading.name) !== index)
       return [{ topic, payload, retain: false, ...extra }]
-    const order = { stream, number: entry.number, index, timeMs: Date.parse(content.time) }
     const { retain, stale } = retained.decide(entry.agent, reading.name, topic, order, payload)
     context.told?.(entry.agent, entry.name, reading, topic)
     const told = { topic, payload, retain, ...extra }

@@ -1,6 +1,6 @@
 import type { Store, Write } from '@fieldwhisper/host'
 
-import { AGE_MARK_MS, DELETE_ENTRIES, ROOM_SHARE } from './constants.js'
+import { AGE_MARK_MS, DELETE_ENTRIES, MARK_RETRY_MS, ROOM_SHARE } from './constants.js'
 import { OUTBOX_TABLE, sequenceKey, sequenceOf } from './outbox-entry.js'
 import { ageWrite, storedAges, type Age } from './outbox-position.js'
 
@@ -35,6 +35,8 @@ export class OutboxSpace {
   #deletedThrough = -1
   /** While `count` runs: the first sequence that it has not seen. Nothing is deleted meanwhile. */
   #uncountedFrom: number | undefined
+  /** Runs of `movedBetween`. Nothing is deleted meanwhile. */
+  #moving = 0
   #full = false
 
   constructor(options: SpaceOptions) {
@@ -48,6 +50,11 @@ export class OutboxSpace {
 
   get full(): boolean {
     return this.#full
+  }
+
+  /** What a start found is being counted. */
+  get counting(): boolean {
+    return this.#uncountedFrom !== undefined
   }
 
   onRoom(listener: () => void): () => void {
@@ -98,6 +105,27 @@ export class OutboxSpace {
     this.#judge()
   }
 
+  /**
+   * All entries behind `after` up to `through` were settled at one stroke. Not while `counting`. In pages, so that nothing else
+   * has to wait; a page that cannot be read is tried again.
+   */
+  async movedBetween(after: number, through: number, keepOn: () => boolean): Promise<void> {
+    const to = sequenceKey(through + 1)
+    this.#moving += 1
+    for (let from = after + 1; from <= through && keepOn();) {
+      try {
+        const range = { from: sequenceKey(from), to, limit: COUNT_PAGE }
+        const page = [...this.#options.store.range(OUTBOX_TABLE, range)]
+        for (const { key, value } of page) this.moved(sequenceOf(key), key.length + value.length)
+        from = page.length < COUNT_PAGE ? through + 1 : sequenceOf(page.at(-1)!.key) + 1
+        await new Promise((resolve) => setImmediate(resolve))
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, MARK_RETRY_MS))
+      }
+    }
+    this.#moving -= 1
+  }
+
   /** What a mark deletes and notes, and what to call when its commit has succeeded. */
   collect(through: number, runMs: number): { writes: readonly Write[]; done: () => void } {
     const writes: Write[] = []
@@ -128,7 +156,7 @@ export class OutboxSpace {
     const writes: Write[] = []
     let bytes = 0
     let last = this.#deletedThrough
-    if (this.#uncountedFrom !== undefined || (due <= last && over <= 0))
+    if (this.counting || this.#moving > 0 || (due <= last && over <= 0))
       return { writes, bytes, through: last }
     for (const { key, value } of this.#options.store.range(OUTBOX_TABLE, {
       from: sequenceKey(last + 1),

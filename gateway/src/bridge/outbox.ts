@@ -13,7 +13,7 @@ import {
 import { OUTBOX_TABLE, sequenceKey, sequenceOf } from './outbox-entry.js'
 import { OutboxMarks } from './outbox-marks.js'
 import { newestSequence, type Lane } from './outbox-position.js'
-import { OutboxReader } from './outbox-reader.js'
+import { OutboxQueue, type NextItem, type Replay } from './outbox-queue.js'
 import { emptySource, openSource } from './outbox-source.js'
 import type { Source, SourceContext } from './outbox-source.js'
 import { OutboxSpace } from './outbox-space.js'
@@ -43,6 +43,8 @@ export interface OutboxOptions extends Omit<SourceContext, 'retained' | 'expired
   readonly markIntervalMs?: number
   /** Further ways out: what one of them has not sent is not deleted. */
   readonly lanes?: readonly Lane[]
+  /** How what waited for the broker is published when it is there again. Absent: at once and in order. */
+  readonly replay?: Replay
 }
 
 export interface OutboxStatus {
@@ -61,17 +63,19 @@ export interface OutboxStatus {
   readonly repeated: number
   /** Readings that were older than their time to live, and were not published as current. */
   readonly expired: number
+  /** What waited for the broker is being published, at its rate. */
+  readonly replaying: boolean
 }
 
 /**
  * Publishes what the core committed, in its order, until the broker has acknowledged it:
  *
- *   1. `committed` (or a new connection) wakes it; entries are read from the store in pages.
+ *   1. `committed` (or a new connection) wakes it; `OutboxQueue` says which entry is next.
  *   2. An entry becomes messages; one that cannot is set aside and does not hold up the others.
  *   3. At most a window of messages waits for PUBACKs. These count in order, from the oldest.
  *   4. With the last message of an entry the entry is sent: `OutboxMarks` records it. A message that the broker refuses for
  *      good holds up nothing: its entry is set aside with the reason and counts as sent.
- *   5. A connection that breaks, or 20 s without any PUBACK, puts the reader back to the oldest unacknowledged message.
+ *   5. A connection that breaks, or 20 s without any PUBACK, puts it back to the oldest unacknowledged message.
  *
  * What is in memory is the window and a page, whatever waits on disk.
  */
@@ -83,18 +87,21 @@ export class Outbox {
   readonly marks: OutboxMarks
   readonly #window: number
   readonly #deadlineTicks: number
-  readonly #reader: OutboxReader
+  readonly #queue: OutboxQueue
   readonly #flying = new PublishWindow()
   /** Messages without an item, ahead of everything: removals of retained values. */
   readonly #extras: Message[] = []
   #source: Source | undefined
   #index = 0
+  /** Items of which a part was acknowledged before the connection broke: where to go on, by sequence. */
+  readonly #resumed = new Map<number, number>()
   #running = false
   #waiting = false
   #round = 0
   #silentTicks = 0
   #ticker: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
+  #rester: NodeJS.Timeout | undefined
   #failedAt = -1
   #failures = 0
   #onIdle: (() => void) | undefined
@@ -123,7 +130,7 @@ export class Outbox {
       ...interval,
       ...(options.lanes && { lanes: options.lanes }),
     })
-    this.#reader = new OutboxReader(store, this.marks.through())
+    this.#queue = new OutboxQueue(store, this.marks, options.replay ?? AT_ONCE, monoMs())
   }
 
   /** Call after `retained.load`. Publishing begins with `up`. */
@@ -131,17 +138,17 @@ export class Outbox {
     this.#running = true
     this.marks.start()
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
-    this.#counting = this.space.count(
-      newestSequence(this.#options.store),
-      (sequence) => sequence <= this.marks.settled,
-      () => this.#running,
-    )
+    const isSent = (sequence: number): boolean => sequence <= this.marks.settled
+    this.#counting = this.space
+      .count(newestSequence(this.#options.store), isSent, () => this.#running)
+      .then(() => this.#queue.meet())
   }
 
   /** Takes nothing new, gives the broker 2 s for the acknowledgements that are due, and records them. */
   async stop(): Promise<void> {
     this.#running = false
     clearTimeout(this.#retry)
+    clearTimeout(this.#rester)
     if (this.#flying.length > 0 && this.#options.output.connected) {
       const idle = new Promise<void>((resolve) => (this.#onIdle = resolve))
       const timer = setTimeout(() => this.#onIdle?.(), STOP_TIMEOUT_MS)
@@ -158,7 +165,13 @@ export class Outbox {
   up(): void {
     clearTimeout(this.#retry)
     this.#waiting = false
-    this.#reader.wake()
+    this.#takeBack()
+    try {
+      this.#queue.up()
+    } catch (cause) {
+      // The order of the last connection is one too.
+      this.#unreadable(cause)
+    }
     this.#pump()
   }
 
@@ -174,7 +187,7 @@ export class Outbox {
       const sequence = sequenceOf(key)
       this.space.added(sequence, key.length + value.length, sequence <= this.marks.settled)
     }
-    this.#reader.wake()
+    this.#queue.wake()
     this.#pump()
   }
 
@@ -187,13 +200,15 @@ export class Outbox {
 
   status(): OutboxStatus {
     const { unsent, sent, full } = this.space
+    const { ahead } = this.marks
     return {
-      unsentEntries: unsent.entries,
+      unsentEntries: Math.max(0, unsent.entries - (ahead?.entries ?? 0)),
       unsentBytes: unsent.bytes,
       keptEntries: sent.entries,
       keptBytes: sent.bytes,
       full,
       ...this.#totals,
+      replaying: this.#options.output.connected && this.#queue.replaying,
     }
   }
 
@@ -227,21 +242,43 @@ export class Outbox {
   }
 
   #nextSource(): Source | undefined {
-    let entry: Entry | undefined
+    const now = this.#options.monoMs()
+    let item: NextItem | undefined
     try {
-      entry = this.#reader.next()
+      item = this.#queue.next(now)
     } catch (cause) {
-      const text = `The outbox cannot be read: ${errorText(cause)}`
-      this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+      this.#unreadable(cause)
       this.#pumpLater(PUBLISH_RETRY_MS)
     }
-    return entry && this.#open(entry)
+    if (!item) return this.#rest(now)
+    const source = this.#open(item)
+    if (item.waited) this.#queue.replayed(source.count, now)
+    return source
   }
 
-  #open(entry: Entry): Source {
-    this.#index = 0
+  /** What waited for the broker comes at its rate. */
+  #rest(now: number): undefined {
+    this.#queue.meet()
+    const restMs = this.#queue.restMs(now)
+    if (restMs > 0 && !this.#waiting) this.#rester ??= setTimeout(() => this.#rested(), restMs)
+  }
+
+  #rested(): void {
+    this.#rester = undefined
+    this.#pump()
+  }
+
+  #unreadable(cause: unknown): void {
+    const text = `The outbox cannot be read: ${errorText(cause)}`
+    this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+  }
+
+  #open({ entry, overtaken }: NextItem): Source {
+    const sequence = sequenceOf(entry.key)
+    this.#index = this.#resumed.get(sequence) ?? 0
+    this.#resumed.delete(sequence)
     try {
-      return openSource(entry, this.#context)
+      return openSource(entry, this.#context, overtaken)
     } catch (cause) {
       this.#reject(entry, cause)
       return emptySource(entry)
@@ -315,8 +352,7 @@ export class Outbox {
     try {
       return this.#options.store.get(OUTBOX_TABLE, key)
     } catch (cause) {
-      const text = `The outbox cannot be read: ${errorText(cause)}`
-      this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+      this.#unreadable(cause)
       return undefined
     }
   }
@@ -329,6 +365,7 @@ export class Outbox {
       this.#totals.published += Math.max(0, source.count - this.#refusedOfEntry)
       this.#refusedOfEntry = 0
       this.marks.sent(source.sequence, source.bytes)
+      this.#queue.meet()
     }
     if (this.#flying.length === 0) this.#onIdle?.()
   }
@@ -341,18 +378,22 @@ export class Outbox {
 
   #rewind(): void {
     if (this.#flying.length === 0) return
+    const first = this.#takeBack()
+    if (first !== undefined) this.#countFailure(first)
+    this.#onIdle?.()
+  }
+
+  /** What is not acknowledged is to be published again, from where it stands. Gives the first item of it. */
+  #takeBack(): number | undefined {
     this.#round += 1
     const lost = this.#flying.clear()
     this.#totals.repeated += lost.length
     this.#extras.unshift(...lost.flatMap(({ extra }) => (extra ? [extra] : [])))
-    const first = lost.find(({ source }) => source !== undefined)
-    if (first?.source) {
-      this.#source = first.source
-      this.#index = first.index
-      this.#reader.resumeAfter(first.source.sequence)
-      this.#countFailure(first.source.sequence)
-    }
-    this.#onIdle?.()
+    if (this.#source) this.#resumed.set(this.#source.sequence, this.#index)
+    for (const { source, index } of lost.toReversed()) if (source) this.#resumed.set(source.sequence, index)
+    this.#source = undefined
+    this.#queue.rewind()
+    return lost.find(({ source }) => source !== undefined)?.source?.sequence
   }
 
   #countFailure(sequence: number): void {
@@ -368,6 +409,7 @@ export class Outbox {
   }
 
   #tick(): void {
+    this.#queue.meet()
     if (this.#flying.length === 0 || !this.#options.output.connected) return
     this.#silentTicks += 1
     if (this.#silentTicks < this.#deadlineTicks) return
@@ -384,6 +426,7 @@ export class Outbox {
   }
 }
 
+const AT_ONCE: Replay = { rate: 1e9, order: 'in_order' }
 /** Deadlines are counted in steps, so that a process that was suspended does not find them expired. */
 const TICK_MS = 1_000
 

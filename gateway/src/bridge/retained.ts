@@ -87,13 +87,19 @@ export class RetainedValues {
     payload: Uint8Array,
   ): RetainDecision {
     const current = this.#agents.get(agent)?.get(name)
-    if (current && isBefore(order, current)) return { retain: false }
+    if (this.hasNewer(agent, name, order)) return { retain: false }
     if (!current && !this.#hasRoom(agent)) return { retain: false }
     this.#disown(topic, agent, name)
     if (current) this.#owners.delete(current.topic)
     this.#set(agent, name, { topic, ...order })
     this.#changes.set(`${agent}/${name}`, { agent, name, value: { topic, ...order, payload } })
     return current && current.topic !== topic ? { retain: true, stale: current.topic } : { retain: true }
+  }
+
+  /** A newer value of this name was published. */
+  hasNewer(agent: string, name: string, order: ReadingOrder): boolean {
+    const current = this.#agents.get(agent)?.get(name)
+    return current !== undefined && isBefore(order, current)
   }
 
   /** What changed since the last call; to be given back to `failed` if the commit that takes it fails. */

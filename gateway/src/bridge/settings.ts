@@ -1,6 +1,7 @@
 import type { TlsListener, WebSocketListener } from './embedded-broker.js'
 import type { ExpiryRule } from './expiry.js'
 import type { MqttTls, MqttVersion } from './mqtt-output.js'
+import type { Replay } from './outbox-queue.js'
 import type { PayloadFormat } from './payload-format.js'
 
 /** `mqtt:` of the gateway's configuration. */
@@ -11,6 +12,7 @@ interface PublishSettings {
   readonly topic: string
   readonly payload: PayloadFormat
   readonly expire: readonly ExpiryRule[]
+  readonly replay: Replay
   /** Absent: Home Assistant is told nothing. */
   readonly homeAssistant?: { readonly prefix: string }
   /** Absent: there is no Sparkplug edge node. */

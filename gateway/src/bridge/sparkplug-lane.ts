@@ -1,10 +1,19 @@
-import { errorText, type Clock, type Entry, type Reporter, type Store, type Write } from '@fieldwhisper/host'
+import {
+  errorText,
+  TokenBucket,
+  type Clock,
+  type Entry,
+  type Reporter,
+  type Store,
+  type Write,
+} from '@fieldwhisper/host'
 import { asArray, asUint, decodeCbor, encodeCbor } from '@fieldwhisper/protocol'
 import { BRIDGE_RECORD_VERSION, MAX_ITEMS_PER_TURN, PUBLISH_RETRY_MS } from './constants.js'
 import { MqttOutput, type ExternalStatus, type MqttOutputOptions } from './mqtt-output.js'
 import { decodeItem, OUTBOX_STATE_TABLE, sequenceOf, type OutboxEntry } from './outbox-entry.js'
 import type { OutboxMarks } from './outbox-marks.js'
-import { lastOutboxSequence } from './outbox-position.js'
+import { lastOutboxSequence, newestSequence } from './outbox-position.js'
+import type { Replay } from './outbox-queue.js'
 import { OutboxReader } from './outbox-reader.js'
 import type { DecodeBatch } from './outbox-source.js'
 import { readingPayload } from './payload.js'
@@ -19,6 +28,8 @@ export interface SparkplugLaneOptions {
   readonly broker: Omit<MqttOutputOptions, 'will' | 'reporter' | 'monoMs'>
   readonly marks: Pick<OutboxMarks, 'through' | 'sent'>
   readonly decode: DecodeBatch
+  /** At most so many readings a second of those that waited for the broker; the order is always theirs. */
+  readonly replay: Pick<Replay, 'rate'>
   readonly reporter: Reporter
   readonly clock: Pick<Clock, 'monoMs' | 'wallMs'>
   /** A host wants a value written on a device. */
@@ -48,6 +59,10 @@ export class SparkplugLane {
   readonly #subscribed = new Set<string>()
   /** Handed over and not proven, oldest first. */
   readonly #unproven: { readonly sequence: number; readonly bytes: number }[] = []
+  readonly #bucket: TokenBucket
+  /** Items up to here were there before the broker was. */
+  #waitedThrough = -1
+  #restUntilMs = -Infinity
   /** Connections: an answer of one that is gone means nothing. */
   #round = 0
   #timer: NodeJS.Timeout | undefined
@@ -57,7 +72,8 @@ export class SparkplugLane {
   /** Throws GatewayError `FW_SPARKPLUG_ID_INVALID`, `FW_TOPIC_NAME_INVALID`. */
   constructor(options: SparkplugLaneOptions) {
     this.#options = options
-    const { store, edge, broker, marks, reporter, clock } = options
+    const { store, edge, broker, marks, replay, reporter, clock } = options
+    this.#bucket = new TokenBucket({ perSecond: replay.rate, burst: replay.rate }, clock.monoMs())
     const bdSeq = storedBdSeq(store)
     this.#edge = new EdgeNode({ ...edge, ...(bdSeq !== undefined && { bdSeq }) })
     this.#reader = new OutboxReader(store, marks.through('sparkplug'))
@@ -112,6 +128,7 @@ export class SparkplugLane {
 
   #up(): void {
     this.#round += 1
+    this.#waitedThrough = newestSequence(this.#options.store)
     this.#handle({ kind: 'connected' })
     this.#pump()
   }
@@ -128,6 +145,8 @@ export class SparkplugLane {
   #pump(): void {
     for (let items = 0; this.#output.connected && this.#edge.ready && !this.#stopped; items++) {
       if (items >= MAX_ITEMS_PER_TURN) return this.#pumpLater(0)
+      const restMs = this.#restUntilMs - this.#options.clock.monoMs()
+      if (restMs > 0 && this.#reader.position < this.#waitedThrough) return this.#pumpLater(restMs)
       const entry = this.#next()
       if (!entry) return this.#handle({ kind: 'idle' })
       const sequence = sequenceOf(entry.key)
@@ -159,6 +178,7 @@ export class SparkplugLane {
       if (item.kind !== 'readings') return { kind: 'skip', position }
       const { entry } = item
       const readings = this.#readings(entry)
+      if (position <= this.#waitedThrough) this.#replayed(readings.length)
       return { kind: 'batch', position, agent: entry.name, historical: entry.historical, readings }
     } catch {
       return { kind: 'skip', position }
@@ -171,6 +191,11 @@ export class SparkplugLane {
       const { quality, time } = readingPayload(entry, index, reading)
       return { name, value, quality, timeMs: Date.parse(time), ...(unit !== undefined && { unit }) }
     })
+  }
+
+  #replayed(readings: number): void {
+    const now = this.#options.clock.monoMs()
+    this.#restUntilMs = now + this.#bucket.charge(now, readings)
   }
 
   #handle(event: EdgeEvent): void {

@@ -1,7 +1,13 @@
 import { about, duration, errorText, plainText } from '@fieldwhisper/host'
 import { z } from 'zod'
 import type { MqttSettings, SparkplugSettings } from '../bridge/settings.js'
-import { DEFAULT_TOPIC_TEMPLATE, EMBEDDED_TLS_PORT, EMBEDDED_WEBSOCKET_PORT } from '../bridge/constants.js'
+import {
+  DEFAULT_REPLAY_RATE,
+  DEFAULT_TOPIC_TEMPLATE,
+  EMBEDDED_TLS_PORT,
+  EMBEDDED_WEBSOCKET_PORT,
+} from '../bridge/constants.js'
+import { REPLAY_ORDERS } from '../bridge/outbox-queue.js'
 import { PAYLOAD_FORMATS } from '../bridge/payload-format.js'
 import { parseTemplate } from '../bridge/topics.js'
 
@@ -135,6 +141,19 @@ const expire = z
   .default([])
   .transform((rules) => rules.map(({ name, after }) => ({ name, afterMs: after })))
 
+const replay = z
+  .strictObject({
+    rate: about(
+      z.int().min(1).max(1_000_000).default(DEFAULT_REPLAY_RATE),
+      'Readings a second at most, of those that waited.',
+    ),
+    order: about(
+      z.enum(REPLAY_ORDERS).default('live_first'),
+      'live_first: what comes meanwhile goes ahead of what waited. in_order: behind it.',
+    ),
+  })
+  .prefault({})
+
 /** `mqtt:` of the gateway's configuration. */
 export const mqttSchema = z
   .strictObject({
@@ -150,6 +169,7 @@ export const mqttSchema = z
       expire,
       'Readings older than this are published as historical ones, never as the current value. The first rule that fits counts.',
     ),
+    replay: about(replay, 'How readings that waited for the broker are published when it is there again.'),
     home_assistant: about(
       homeAssistant.optional(),
       'Home Assistant finds the devices by itself (MQTT discovery). Absent: off. Needs `payload: json`.',
@@ -216,6 +236,7 @@ export const mqttSchema = z
       topic,
       payload,
       expire,
+      replay,
       url,
       version,
       user,
@@ -228,6 +249,7 @@ export const mqttSchema = z
       topic,
       payload,
       expire,
+      replay,
       ...(enabled && { homeAssistant: { prefix } }),
       ...(mqtt.sparkplug && { sparkplug: edgeOf(mqtt.sparkplug) }),
     }

@@ -2,7 +2,7 @@
 import type { EventFields, Level, Reporter, Store, Write } from '@fieldwhisper/host'
 import { createMemoryStore, type MemoryStore, type MemoryStoreOptions } from '@fieldwhisper/host/testing'
 import { decodeBatch, encodeBatch, type Reading } from '@fieldwhisper/protocol'
-import { DEFAULT_TOPIC_TEMPLATE } from '../../../gateway/src/bridge/constants.js'
+import { DEFAULT_REPLAY_RATE, DEFAULT_TOPIC_TEMPLATE } from '../../../gateway/src/bridge/constants.js'
 import { BRIDGE_TABLES, outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { Outbox, type OutboxOptions } from '../../../gateway/src/bridge/outbox.js'
 import type { Output, OutputEvents, OutputStatus } from '../../../gateway/src/bridge/output.js'
@@ -13,7 +13,12 @@ import { createTopics, type Message } from '../../../gateway/src/bridge/topics.j
 import { until } from '../../support/until.js'
 
 /** What a configuration says of payloads unless told otherwise. */
-export const PUBLISH = { topic: DEFAULT_TOPIC_TEMPLATE, payload: 'json', expire: [] } as const
+export const PUBLISH = {
+  topic: DEFAULT_TOPIC_TEMPLATE,
+  payload: 'json',
+  expire: [],
+  replay: { rate: DEFAULT_REPLAY_RATE, order: 'live_first' },
+} as const
 export const AGENT = 'a1'.repeat(32)
 /** 2026-03-04T05:06:07.890Z */
 export const WALL_MS = Date.UTC(2026, 2, 4, 5, 6, 7, 890)

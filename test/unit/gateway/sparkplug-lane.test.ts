@@ -5,6 +5,7 @@ import type { AedesPublishPacket } from 'aedes'
 import t, { type Test } from 'tap'
 import { OutboxMarks } from '../../../gateway/src/bridge/outbox-marks.js'
 import { outboxEventWrite, outboxWrite } from '../../../gateway/src/bridge/outbox-entry.js'
+import { DEFAULT_REPLAY_RATE } from '../../../gateway/src/bridge/constants.js'
 import { lastOutboxSequence, storedThrough } from '../../../gateway/src/bridge/outbox-position.js'
 import { OutboxSpace } from '../../../gateway/src/bridge/outbox-space.js'
 import { RetainedValues } from '../../../gateway/src/bridge/retained.js'
@@ -110,6 +111,7 @@ function lane(t: Test, store: Store, port: number, hostId?: string) {
     broker: { url: `mqtt://127.0.0.1:${port}`, version: '3.1.1', clientId: 'gw', random: () => 0 },
     marks,
     decode,
+    replay: { rate: DEFAULT_REPLAY_RATE },
     reporter,
     clock: { monoMs, wallMs: () => WALL_MS },
     command: (command) => void commands.push(command),
