@@ -46,7 +46,7 @@ void t.test('nothing of the test runner reaches a program', async (t) => {
   })
   const names = Object.keys(json as object)
   t.same(
-    names.filter((name) => /^(TAP|_TAPJS|TS_NODE|NODE_OPTIONS|npm_)/.test(name)),
+    names.filter((name) => /^(TAP|_TAPJS|TSX|NODE_OPTIONS|npm_)/.test(name)),
     [],
   )
   t.match(json, { FW: 'x' })

@@ -1,6 +1,9 @@
 /** Who is alive: the leak check of the system tests, read from /proc. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 
+/** The compiler that the test runner keeps beside a test. */
+const COMPILER = /\besbuild --service=/
+
 /** Live descendants of this test, as `pid command`: what a system test asserts to be empty at its end. */
 export function livingChildren(): string[] {
   const all = processes()
@@ -10,7 +13,9 @@ export function livingChildren(): string[] {
     before = family.size
     for (const p of all) if (family.has(p.parent)) family.add(p.pid)
   }
-  return all.flatMap((p) => (family.has(p.pid) && p.pid !== process.pid ? [`${p.pid} ${p.command}`] : []))
+  return all
+    .filter(({ pid, command }) => family.has(pid) && pid !== process.pid && !COMPILER.test(command))
+    .map(({ pid, command }) => `${pid} ${command}`)
 }
 
 export interface Process {
