@@ -1,47 +1,15 @@
-import { execFileSync } from 'node:child_process'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { decodePayload, encodePayload } from '../../../gateway/src/sparkplug/codec.js'
 import { EdgeNode } from '../../../gateway/src/sparkplug/edge.js'
 import type { EdgeEvent } from '../../../gateway/src/sparkplug/events.js'
 import { temporaryFolder } from '../../support/folder.js'
+import { ask, decode, missingProtoc } from '../support/sparkplug.js'
 
 /*
  * The payloads of the edge node and Google's own implementation of protocol buffers, as Debian ships it, read each other.
  */
 
-const PYTHON = '/usr/bin/python3'
-const support = join(dirname(fileURLToPath(import.meta.url)), '../support')
-
-function missing(): string | false {
-  try {
-    execFileSync('protoc', ['--version'], { stdio: 'ignore' })
-    execFileSync(PYTHON, ['-c', 'import google.protobuf'], { stdio: 'ignore' })
-    return false
-  } catch {
-    return 'protoc and its Python module are not installed (apt-get install protobuf-compiler python3-protobuf)'
-  }
-}
-
-const skip = missing()
-
-/** Answers of the Python program, a line each. */
-function ask(folder: string, lines: readonly string[]): string[] {
-  execFileSync('protoc', [`--proto_path=${support}`, `--python_out=${folder}`, 'sparkplug.proto'])
-  const input = lines.map((line) => `${line}\n`).join('')
-  const answer = execFileSync(PYTHON, [join(support, 'sparkplug_codec.py'), folder], {
-    input,
-    encoding: 'utf8',
-  })
-  return answer.trimEnd().split('\n')
-}
-
-const decode = (folder: string, payloads: readonly Uint8Array[]): unknown[] =>
-  ask(
-    folder,
-    payloads.map((payload) => `d ${Buffer.from(payload).toString('hex')}`),
-  ).map((line): unknown => JSON.parse(line))
+const skip = missingProtoc()
 
 void t.test('what the edge node says is read by protoc and Python as it was meant', { skip }, (t) => {
   const node = new EdgeNode({ group: 'plant', edge: 'gw', fenceTopic: 'fence', bdSeq: 254 })
