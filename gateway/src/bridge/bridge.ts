@@ -235,7 +235,9 @@ export class Bridge {
     const login =
       'embedded' in mqtt
         ? {
-            url: output.status().address,
+            // Its port is known when it listens.
+            url: () => output.status().address,
+            version: '3.1.1' as const,
             user: EMBEDDED_USER,
             password: embeddedPassword(stateDir, reporter),
           }
@@ -253,6 +255,7 @@ export class Bridge {
       broker: { ...login, clientId: `${clientId}-sparkplug` },
       marks: outbox.marks,
       decode,
+      current: outbox.retained.places(),
       replay: mqtt.replay,
       reporter: limitedReporter(reporter, REPORT_INTERVAL_MS, () => clock.monoMs()),
       clock,

@@ -26,8 +26,8 @@ export interface MqttTls extends TlsPaths {
 }
 
 export interface MqttOutputOptions {
-  /** `mqtt://`, `mqtts://`, `ws://` or `wss://`, host and port, without user and password. */
-  readonly url: string
+  /** `mqtt://`, `mqtts://`, `ws://` or `wss://`, host and port, without user and password. Asked for each connection. */
+  readonly url: string | (() => string)
   /** `auto` if absent. */
   readonly version?: MqttVersion
   readonly user?: string
@@ -123,12 +123,17 @@ export class MqttOutput implements Output {
   status(): ExternalStatus {
     return {
       kind: 'external',
-      address: this.#options.url,
+      address: this.#url,
       connected: this.connected,
       connects: this.#connects,
       ...(this.connected && { version: this.#version === 5 ? ('5' as const) : ('3.1.1' as const) }),
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
     }
+  }
+
+  get #url(): string {
+    const { url } = this.#options
+    return typeof url === 'string' ? url : url()
   }
 
   #dial(): void {
@@ -142,12 +147,12 @@ export class MqttOutput implements Output {
 
   #connect(will: Message): void {
     if (this.#stopped) return
-    const { url, clientId, user, password } = this.#options
+    const { clientId, user, password } = this.#options
     try {
       const tls = this.#tls()
       const connection: MqttConnection = new MqttConnection(
         {
-          url,
+          url: this.#url,
           version: this.#version,
           clientId,
           will,
@@ -169,8 +174,8 @@ export class MqttOutput implements Output {
   }
 
   #tls(): ReturnType<typeof readTlsFiles> | undefined {
-    const { url, tls = {}, reporter } = this.#options
-    if (!/^(mqtts|wss):/.test(url)) return undefined
+    const { tls = {}, reporter } = this.#options
+    if (!/^(mqtts|wss):/.test(this.#url)) return undefined
     const { servername, ...paths } = tls
     return { ...readTlsFiles(paths, reporter), ...(servername !== undefined && { servername }) }
   }
@@ -214,7 +219,8 @@ export class MqttOutput implements Output {
   }
 
   #again(trouble: unknown, wasUp: boolean): void {
-    const { url, version = 'auto', reporter } = this.#options
+    const { version = 'auto', reporter } = this.#options
+    const url = this.#url
     if (!wasUp && version === 'auto' && this.#version === 5 && isVersionRefusal(trouble)) {
       this.#version = 4
       const text = `The MQTT broker at ${url} does not speak MQTT 5; 3.1.1 is spoken with it from now on.`

@@ -85,7 +85,7 @@ function readingMessages(
     const reading = readings[index]!
     const topic = topics[index]!
     const read = readingPayload(entry, index, reading)
-    const order = { stream, number: entry.number, index, timeMs: Date.parse(read.time) }
+    const order = { stream, number: entry.number, index, timeMs: Date.parse(read.time), sequence }
     const old = overtaken && retained.hasNewer(entry.agent, reading.name, order)
     const leftMs = read.historical || old ? Infinity : timeLeft(entry, read, reading.name, context)
     if (leftMs < 0) expired()

@@ -40,6 +40,14 @@ export interface RetainDecision {
 
 interface Current extends ReadingOrder {
   readonly topic: string
+  /** The outbox item it came in; absent in records of earlier releases. */
+  readonly sequence?: number
+}
+
+/** Where in the outbox the current value of a name is, as long as it is kept there. */
+export interface CurrentPlace {
+  readonly sequence: number
+  readonly index: number
 }
 
 /** A value that is not on disk yet; without one the record goes. */
@@ -83,7 +91,7 @@ export class RetainedValues {
     agent: string,
     name: string,
     topic: string,
-    order: ReadingOrder,
+    order: ReadingOrder & { readonly sequence: number },
     payload: Uint8Array,
   ): RetainDecision {
     const current = this.#agents.get(agent)?.get(name)
@@ -100,6 +108,14 @@ export class RetainedValues {
   hasNewer(agent: string, name: string, order: ReadingOrder): boolean {
     const current = this.#agents.get(agent)?.get(name)
     return current !== undefined && isBefore(order, current)
+  }
+
+  /** Of all names of all agents, in the order of the outbox. */
+  places(): CurrentPlace[] {
+    return [...this.#agents.values()]
+      .flatMap((names) => [...names.values()])
+      .flatMap(({ sequence, index }) => (sequence === undefined ? [] : [{ sequence, index }]))
+      .sort((one, other) => one.sequence - other.sequence)
   }
 
   /** What changed since the last call; to be given back to `failed` if the commit that takes it fails. */
@@ -190,6 +206,7 @@ export function retainedWrite({ agent, name, value }: Change): Write {
           value.index,
           value.timeMs,
           value.payload,
+          ...(value.sequence === undefined ? [] : [value.sequence]),
         ])
       : null,
   }
@@ -207,7 +224,8 @@ function decode(
   value: Uint8Array,
 ): (Current & { agent: string; name: string; payload: Uint8Array }) | undefined {
   try {
-    const [version, topic, stream, number, index, timeMs, payload] = asArray(decodeCbor(value), 'value', 7)
+    const fields = asArray(decodeCbor(value), 'value', 7, 8)
+    const [version, topic, stream, number, index, timeMs, payload, sequence] = fields
     if (version !== BRIDGE_RECORD_VERSION) return undefined
     return {
       ...splitKey(key),
@@ -217,6 +235,7 @@ function decode(
       index: asUint(index, 'index'),
       timeMs: asFinite(timeMs, 'time'),
       payload: asBytes(payload, 'payload', 1, MAX_PAYLOAD_BYTES),
+      ...(sequence !== undefined && { sequence: asUint(sequence, 'sequence', Number.MAX_SAFE_INTEGER) }),
     }
   } catch {
     return undefined

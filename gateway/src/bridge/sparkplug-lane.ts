@@ -10,13 +10,21 @@ import {
 import { asArray, asUint, decodeCbor, encodeCbor } from '@fieldwhisper/protocol'
 import { BRIDGE_RECORD_VERSION, MAX_ITEMS_PER_TURN, PUBLISH_RETRY_MS } from './constants.js'
 import { MqttOutput, type ExternalStatus, type MqttOutputOptions } from './mqtt-output.js'
-import { decodeItem, OUTBOX_STATE_TABLE, sequenceOf, type OutboxEntry } from './outbox-entry.js'
+import {
+  decodeItem,
+  OUTBOX_STATE_TABLE,
+  OUTBOX_TABLE,
+  sequenceKey,
+  sequenceOf,
+  type OutboxEntry,
+} from './outbox-entry.js'
 import type { OutboxMarks } from './outbox-marks.js'
 import { lastOutboxSequence, newestSequence } from './outbox-position.js'
 import type { Replay } from './outbox-queue.js'
 import { OutboxReader } from './outbox-reader.js'
 import type { DecodeBatch } from './outbox-source.js'
 import { readingPayload } from './payload.js'
+import type { CurrentPlace } from './retained.js'
 import type { Message } from './topics.js'
 import { EdgeNode, type EdgeOptions } from '../sparkplug/edge.js'
 import type { EdgeCommand, EdgeEffect, EdgeEvent, Publish } from '../sparkplug/events.js'
@@ -28,6 +36,8 @@ export interface SparkplugLaneOptions {
   readonly broker: Omit<MqttOutputOptions, 'will' | 'reporter' | 'monoMs'>
   readonly marks: Pick<OutboxMarks, 'through' | 'sent'>
   readonly decode: DecodeBatch
+  /** What births are to tell before it is read anew, in the order of the outbox. */
+  readonly current: readonly CurrentPlace[]
   /** At most so many readings a second of those that waited for the broker; the order is always theirs. */
   readonly replay: Pick<Replay, 'rate'>
   readonly reporter: Reporter
@@ -84,6 +94,7 @@ export class SparkplugLane {
       will: () => this.#dial(),
     })
     this.#handle({ kind: 'committed', position: lastOutboxSequence(store) })
+    this.#tellCurrent(options.current)
   }
 
   async start(): Promise<void> {
@@ -116,6 +127,27 @@ export class SparkplugLane {
 
   status(): SparkplugStatus {
     return { broker: this.#output.status(), state: this.#edge.phase, unproven: this.#unproven.length }
+  }
+
+  /** What is known of before the start. A name whose item is not kept any more is told once it is read again. */
+  #tellCurrent(places: readonly CurrentPlace[]): void {
+    const { store } = this.#options
+    let at:
+      { readonly sequence: number; readonly agent: string; readonly readings: EdgeReading[] } | undefined
+    for (const { sequence, index } of places) {
+      try {
+        if (at?.sequence !== sequence) {
+          const value = store.get(OUTBOX_TABLE, sequenceKey(sequence))
+          const item = value && decodeItem(value)
+          if (item?.kind !== 'readings') continue
+          at = { sequence, agent: item.entry.name, readings: this.#readings(item.entry) }
+        }
+        const reading = at.readings[index]
+        if (reading) this.#handle({ kind: 'current', agent: at.agent, readings: [reading] })
+      } catch {
+        // What cannot be read is nothing to tell.
+      }
+    }
   }
 
   /** The next connection's will, once its number is on disk: a host must never see one twice. */

@@ -92,6 +92,7 @@ export const retainedValues: Target = {
   testInputs: 6_000,
   seeds: () => [
     encodeCbor([1, 'fieldwhisper/works/a/b', new Uint8Array(12), 3, 1, 1_760_000_000_000, Buffer.from('{}')]),
+    encodeCbor([1, 'fieldwhisper/a/b', new Uint8Array(12), 3, 1, 1_760_000_000_000, Buffer.from('{}'), 77]),
   ],
   run(input) {
     const values = new RetainedValues(silent)
@@ -101,7 +102,7 @@ export const retainedValues: Target = {
       () => restored++,
     )
     assert.ok(restored <= 1)
-    const order = { stream: '00'.repeat(12), number: 1, index: 0, timeMs: 0 }
+    const order = { stream: '00'.repeat(12), number: 1, index: 0, timeMs: 0, sequence: 1 }
     values.decide('ab', 'c', 'fieldwhisper/works/a/b', order, new Uint8Array(1))
   },
 }

@@ -3,11 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { Aedes } from 'aedes'
-import mqtt, { type MqttClient } from 'mqtt'
+import mqtt, { connectAsync, type MqttClient } from 'mqtt'
 import t from 'tap'
 import { Bridge, type BridgeOptions } from '../../../gateway/src/bridge/bridge.js'
 import { outboxWrite, type OutboxEntry } from '../../../gateway/src/bridge/outbox-entry.js'
 import { lastOutboxSequence } from '../../../gateway/src/bridge/outbox-position.js'
+import { decodePayload } from '../../../gateway/src/sparkplug/codec.js'
 import { temporaryFolder } from '../../support/folder.js'
 import {
   AGENT,
@@ -174,6 +175,40 @@ void t.test('the current values survive a restart of the gateway, history does n
       ['pump-7/temp', 2, true],
     ],
   )
+})
+
+void t.test('after a restart a Sparkplug birth tells every name with its value and its time', async (t) => {
+  const store = bridgeStore()
+  const folder = temporaryFolder(t)
+  const sparkplug = { edge: 'gw', acceptLegacyState: false }
+  const settings = { ...PUBLISH, embedded: { host: '127.0.0.1', port: 0 }, sparkplug }
+  const first = await startBridge(t, store, folder, { mqtt: settings })
+  await eventually('the edge node', () => first.bridge.status()!.sparkplug!.state === 'born')
+  await commit(first.bridge, store, [
+    entry({ number: 1, batch: batchOf([reading({ value: 1 }), reading({ name: 'flow', value: 10 })]) }),
+    entry({ number: 2, batch: batchOf([reading({ value: 2, wallMs: WALL_MS + 1_000 })]) }),
+  ])
+  await eventually('all', () => first.bridge.status()!.sparkplug!.unproven === 0)
+  await eventually('all', () => first.bridge.status()!.outbox.published === 3)
+  await first.bridge.stop()
+  t.same(first.reporter.events, [], 'our own edge node speaks the language of our own broker')
+
+  const second = await startBridge(t, store.afterPowerCut(), folder, { mqtt: settings })
+  const [url, login] = embeddedLogin(second.bridge)
+  const client = await connectAsync(url, login)
+  t.teardown(() => client.endAsync(true))
+  const births: Buffer[] = []
+  client.on('message', (topic, payload) => {
+    if (topic.includes('/DBIRTH/')) births.push(payload)
+  })
+  await client.subscribeAsync('spBv1.0/#')
+  await eventually('the edge node', () => second.bridge.status()!.sparkplug!.state === 'born')
+  second.bridge.tellAgent('pump-7', agentStatus('online'))
+  await eventually('the birth of the device', () => births.length > 0)
+  t.match(decodePayload(births[0]!).metrics, [
+    { name: 'flow', timestamp: WALL_MS, value: { kind: 'double', value: 10 } },
+    { name: 'temp', timestamp: WALL_MS + 1_000, value: { kind: 'double', value: 2 } },
+  ])
 })
 
 void t.test(

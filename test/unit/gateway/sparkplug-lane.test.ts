@@ -111,6 +111,7 @@ function lane(t: Test, store: Store, port: number, hostId?: string) {
     broker: { url: `mqtt://127.0.0.1:${port}`, version: '3.1.1', clientId: 'gw', random: () => 0 },
     marks,
     decode,
+    current: [],
     replay: { rate: DEFAULT_REPLAY_RATE },
     reporter,
     clock: { monoMs, wallMs: () => WALL_MS },
