@@ -2,6 +2,7 @@ import { errorText, type Clock, type Reporter, type Store, type Write } from '@f
 import { DEFAULT_TTL_MS } from '../command.js'
 import { HomeAnnouncer } from '../home-assistant/announcer.js'
 import type { EdgeCommand } from '../sparkplug/events.js'
+import { BrokerMemory } from './broker-memory.js'
 import { embeddedPassword, passwordFile } from './broker-password.js'
 import { loadBrokerUsers } from './broker-users.js'
 import { CommandDesk, type CommandDeskOptions } from './command-desk.js'
@@ -114,9 +115,14 @@ export class Bridge {
     outbox.start()
     const parts: Parts = { topics, output, outbox, ...(home && { home }) }
     this.#parts = parts
+    // The embedded broker is told by `restore`.
+    const memory = new BrokerMemory(() => outbox.retainAgain())
+    if ('url' in mqtt) output.subscribe(topics.gateway, (_topic, payload) => memory.heard(payload))
     await output.start({
       up: () => {
-        this.#tellState('online')
+        const state = this.#stateMessage(topics, 'online')
+        memory.began(state.payload)
+        this.#send(state)
         for (const note of this.#notes.splice(0)) this.#send(note)
         home?.again()
         outbox.up()
@@ -331,10 +337,6 @@ export class Bridge {
 
   #send(note: Message): void {
     this.#parts?.output.publish(note).catch(nothing)
-  }
-
-  #tellState(state: 'online' | 'offline'): void {
-    if (this.#parts) this.#send(this.#stateMessage(this.#parts.topics, state))
   }
 
   #stateMessage(topics: Topics, state: 'online' | 'offline'): Message {

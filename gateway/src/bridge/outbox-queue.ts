@@ -89,7 +89,7 @@ export class OutboxQueue {
     return this.#nextNew(nowMs) ?? this.#nextBehind(nowMs)
   }
 
-  /** An item that had waited had so many readings. */
+  /** So many readings that had waited were given out. */
   replayed(readings: number, nowMs: number): void {
     this.#restUntilMs = nowMs + this.#bucket.charge(nowMs, readings)
   }
@@ -99,9 +99,9 @@ export class OutboxQueue {
     return this.#isWaiting || (this.#behind !== undefined && !this.#behind.done)
   }
 
-  /** How long that has to wait for its rate. */
+  /** How long what waited has to wait for its rate. */
   restMs(nowMs: number): number {
-    return this.replaying ? Math.max(0, this.#restUntilMs - nowMs) : 0
+    return Math.max(0, this.#restUntilMs - nowMs)
   }
 
   /** To be called after each mark: when everything left behind is marked there is one place again. */

@@ -91,6 +91,8 @@ export class Outbox {
   readonly #flying = new PublishWindow()
   /** Messages without an item, ahead of everything: removals of retained values. */
   readonly #extras: Message[] = []
+  /** Current values that the broker is to retain again. */
+  #recorded: Generator<Message> | undefined
   #source: Source | undefined
   #index = 0
   /** Items of which a part was acknowledged before the connection broke: where to go on, by sequence. */
@@ -165,6 +167,7 @@ export class Outbox {
   up(): void {
     clearTimeout(this.#retry)
     this.#waiting = false
+    this.#recorded = undefined
     this.#takeBack()
     try {
       this.#queue.up()
@@ -188,6 +191,12 @@ export class Outbox {
       this.space.added(sequence, key.length + value.length, sequence <= this.marks.settled)
     }
     this.#queue.wake()
+    this.#pump()
+  }
+
+  /** The broker lost what it retained: the current values are told again, when there is nothing else to publish, at the rate of `replay`. */
+  retainAgain(): void {
+    this.#recorded = this.retained.recorded(this.#options.store)
     this.#pump()
   }
 
@@ -218,13 +227,39 @@ export class Outbox {
     while (this.#mayPublish()) {
       const extra = this.#extras.shift()
       if (extra) {
-        this.#send({ extra, index: 0, last: false, bytes: extra.payload.length, acked: false }, extra)
+        this.#sendExtra(extra)
         continue
       }
       if (!this.#source && items++ >= MAX_ITEMS_PER_TURN) return this.#pumpLater()
       this.#source ??= this.#nextSource()
-      if (!this.#source) return
-      this.#sendNext(this.#source)
+      if (this.#source) this.#sendNext(this.#source)
+      else if (!this.#sendRecorded()) return
+    }
+  }
+
+  #sendExtra(extra: Message): void {
+    this.#send({ extra, index: 0, last: false, bytes: extra.payload.length, acked: false }, extra)
+  }
+
+  #sendRecorded(): boolean {
+    const now = this.#options.monoMs()
+    if (!this.#recorded || this.#queue.restMs(now) > 0) return false
+    const told = this.#nextRecorded(this.#recorded)
+    if (!told) {
+      this.#recorded = undefined
+      return false
+    }
+    this.#queue.replayed(1, now)
+    this.#sendExtra(told)
+    return true
+  }
+
+  #nextRecorded(recorded: Generator<Message>): Message | undefined {
+    try {
+      return recorded.next().value as Message | undefined
+    } catch (cause) {
+      this.#unreadable(cause)
+      return undefined
     }
   }
 
@@ -259,7 +294,7 @@ export class Outbox {
   /** What waited for the broker comes at its rate. */
   #rest(now: number): undefined {
     this.#queue.meet()
-    const restMs = this.#queue.restMs(now)
+    const restMs = this.#queue.replaying || this.#recorded ? this.#queue.restMs(now) : 0
     if (restMs > 0 && !this.#waiting) this.#rester ??= setTimeout(() => this.#rested(), restMs)
   }
 

@@ -1,4 +1,4 @@
-import type { Reporter, Store, Write } from '@fieldwhisper/host'
+import type { Entry, Reporter, Store, Write } from '@fieldwhisper/host'
 import {
   STREAM_BYTES,
   asArray,
@@ -20,6 +20,8 @@ import {
 } from './constants.js'
 import { RETAINED_TABLE } from './outbox-entry.js'
 import type { Message } from './topics.js'
+
+const RECORDS_PAGE = 256
 
 /** Where a reading stands in the life of its agent. */
 export interface ReadingOrder {
@@ -118,6 +120,18 @@ export class RetainedValues {
       .sort((one, other) => one.sequence - other.sequence)
   }
 
+  /** What is recorded, one by one in no order; each only if no newer value was published meanwhile. */
+  *recorded(store: Store): Generator<Message> {
+    for (let from = Buffer.alloc(0), page: Entry[] = []; ; from = after(page.at(-1)!.key)) {
+      page = [...store.range(RETAINED_TABLE, { from, limit: RECORDS_PAGE })]
+      for (const { key, value } of page) {
+        const read = decode(key, value)
+        if (read && this.#isCurrent(read)) yield { topic: read.topic, payload: read.payload, retain: true }
+      }
+      if (page.length < RECORDS_PAGE) return
+    }
+  }
+
   /** What changed since the last call; to be given back to `failed` if the commit that takes it fails. */
   takeChanges(): readonly Change[] {
     const changes = [...this.#changes.values()]
@@ -139,6 +153,19 @@ export class RetainedValues {
     const topics = [...names.values()].map(({ topic }) => topic)
     for (const name of [...names.keys()]) this.#drop(agent, name)
     return topics
+  }
+
+  #isCurrent({
+    agent,
+    name,
+    stream,
+    number,
+    index,
+    topic,
+  }: Current & { agent: string; name: string }): boolean {
+    const current = this.#agents.get(agent)?.get(name)
+    if (current?.topic !== topic) return false
+    return current.stream === stream && current.number === number && current.index === index
   }
 
   /** Another agent had this topic until now: its value is gone from there, and must not come back after a restart. */
@@ -210,6 +237,11 @@ export function retainedWrite({ agent, name, value }: Change): Write {
         ])
       : null,
   }
+}
+
+/** The least key behind this one. */
+function after(key: Uint8Array): Buffer<ArrayBuffer> {
+  return Buffer.concat([key, Buffer.alloc(1)])
 }
 
 function splitKey(key: Uint8Array): { agent: string; name: string } {

@@ -156,6 +156,62 @@ void t.test(
 )
 
 void t.test(
+  'a broker that lost everything is told the current values again, and only then',
+  { skip },
+  async (t) => {
+    const folder = temporaryFolder(t)
+    const port = await freePort()
+    let broker: Program = await startMosquitto(here, { folder, port })
+    t.teardown(() => broker.kill())
+    const wire = await cable(t, port)
+    const { bridge, commit } = await startBridge(
+      t,
+      { ...PUBLISH, url: `mqtt://127.0.0.1:${wire.port}` },
+      folder,
+    )
+    await commit(entries(0, 4))
+    const isDone = (): boolean => bridge.status()!.outbox.published === 400
+    await until(isDone, { withinMs: 20_000, what: 'the readings' })
+    /** Of each name, once the broker has one, what it retains. */
+    const values = async (): Promise<string[]> => {
+      const all = { withinMs: 20_000, what: 'a value of each name' }
+      for (let round = 0; ; round++) {
+        const judge = await subscribe(here, { port, topic: 'fieldwhisper/hall/+/+' })
+        await judge.until((messages) => messages.length >= 10, all)
+        await judge.program.kill()
+        if (round > 0) return judge.messages.map(({ topic, payload }) => topic + payload).sort()
+      }
+    }
+    const before = await values()
+    t.equal(before.length, 10)
+
+    await broker.kill()
+    broker = await startMosquitto(here, { folder, port })
+    t.same(await values(), before, 'the same values, to the byte')
+
+    // A connection that breaks while the broker remembers: nothing is told again.
+    const judge = await subscribe(here, { port, topic: 'fieldwhisper/hall/+/+' })
+    t.teardown(() => judge.program.kill())
+    await judge.until((messages) => messages.length >= 10, { withinMs: 10_000, what: 'what is retained' })
+    judge.forget()
+    const { connects } = bridge.status()!.broker
+    wire.pull()
+    wire.plug()
+    await until(() => bridge.status()!.broker.connects > connects, {
+      withinMs: 20_000,
+      what: 'the next connection',
+    })
+    await commit(entries(4, 1))
+    await judge.until((messages) => readingsOf(messages).length >= 100, {
+      withinMs: 10_000,
+      what: 'new readings',
+    })
+    await quiet(judge.messages)
+    t.equal(readingsOf(judge.messages).length, 100)
+  },
+)
+
+void t.test(
   'mosquitto_sub reads from the embedded broker, mosquitto_pub cannot write there',
   { skip },
   async (t) => {
