@@ -90,24 +90,27 @@ function shared<T>(ask: () => Promise<T>): () => Promise<T> {
   }
 }
 
-/** `{agents, complete}`, or `{error}` in words with 404 (not deployed), 409 (its settings) or 502 (its broker). */
+/**
+ * `{agents, complete}`, or `{error}` in words: not deployed, its settings, its broker. Not as a failed request: a gateway that is
+ * away is no fault of the editor, whose console the browser would fill with it.
+ */
 async function answer(RED: Red, request: Request, response: Response): Promise<void> {
   response.set('Cache-Control', 'no-store')
   const node = RED.nodes.getNode(request.params['id'] ?? '') as Partial<GatewayNode> | null | undefined
   const handle = node?.fieldwhisper
   if (handle === undefined) {
-    response.status(404).json({ error: RED._('directory.not-deployed') })
+    response.json({ error: RED._('directory.not-deployed') })
     return
   }
   if ('problem' in handle) {
-    response.status(409).json({ error: handle.say(handle.problem) })
+    response.json({ error: handle.say(handle.problem) })
     return
   }
   try {
     response.json(await handle.directory())
   } catch (error) {
     const { key, details } = error instanceof TroubleError ? error.trouble : UNKNOWN
-    response.status(502).json({ error: handle.say(key, details) })
+    response.json({ error: handle.say(key, details) })
   }
 }
 

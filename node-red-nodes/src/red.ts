@@ -38,7 +38,6 @@ export interface Request {
 
 export interface Response {
   set(name: string, value: string): Response
-  status(code: number): Response
   json(body: unknown): void
 }
 

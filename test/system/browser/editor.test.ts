@@ -1,0 +1,244 @@
+/** The palette in a real browser, as its users see it: Chromium, Node-RED's editor, a gateway and two agents. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { chromium } from 'playwright-core'
+import t, { type Test } from 'tap'
+import { temporaryFolder } from '../../support/folder.js'
+import { freePort } from '../../support/ports.js'
+import { files, read } from '../../support/repository.js'
+import { Editor } from '../support/editor.js'
+import { NODE_RED_MAJOR, startNodeRed } from '../support/node-red.js'
+import { cli, here } from '../support/process.js'
+import { Agent } from '../support/site.js'
+import { WireSite } from '../support/wire-site.js'
+
+const CHROMIUM = '/usr/bin/chromium'
+const manifest = JSON.parse(read('node-red-nodes/package.json')) as {
+  'node-red': { nodes: Record<string, string> }
+}
+const TYPES = Object.keys(manifest['node-red'].nodes)
+const EXAMPLES = files('node-red-nodes/examples')
+const LABELS: Readonly<Record<string, string>> = Object.fromEntries(
+  TYPES.map((type) => [
+    type,
+    /paletteLabel: '([^']+)'/.exec(read(`node-red-nodes/nodes/${type}.html`))?.[1] ?? '',
+  ]),
+)
+const GATEWAY = 'fieldwhisper-gateway'
+
+t.setTimeout(180_000)
+
+/** A gateway, a user of its broker who may send commands, and two agents with readings that look like a factory's. */
+async function startSite(t: Test): Promise<{ address: string; password: string }> {
+  const site = await WireSite.start(t, { name: 'temperature' })
+  const folder = temporaryFolder(t)
+  const agents = { 'pump-7': ['temperature', 'pressure', 'flow'], 'oven-2': ['temperature', 'door'] }
+  const units: Readonly<Record<string, string>> = { temperature: 'Cel', pressure: 'Pa', flow: 'l/s' }
+  for (const [name, readings] of Object.entries(agents)) {
+    const agent = new Agent(
+      here,
+      name,
+      { folder },
+      {
+        lan: { interfaces: ['lo'], loopback: true, listen: '127.0.0.1:0', beacon_port: 24_999 },
+        sources: [
+          {
+            type: 'simulate',
+            rate: 1,
+            readings: readings.map((one) => ({
+              name: one,
+              waveform: 'sine',
+              min: 10,
+              max: 80,
+              period: '60s',
+              ...(units[one] && { unit: units[one] }),
+            })),
+          },
+        ],
+      },
+    )
+    await agent.command('join', await site.gateway.enroll(name))
+    const program = agent.spawn('run')
+    t.teardown(() => program.stop())
+  }
+  const password = 'a password of the test'
+  writeFileSync(join(folder, 'password'), `${password}\n`)
+  const [node, program] = cli('gateway')
+  const rights = ['--write', 'fieldwhisper/+/$agents/+/command', '--password-file', join(folder, 'password')]
+  const added = await here.run(
+    node,
+    [program, 'broker', 'user', 'add', 'flows', ...rights, '--state', site.gateway.stateDir],
+    { withinMs: 30_000 },
+  )
+  t.equal(added.code, 0, added.stderr)
+  return { address: (await site.status()).mqtt.broker.address, password }
+}
+
+void t.test(
+  `Node-RED ${NODE_RED_MAJOR} in Chromium`,
+  { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed` },
+  async (t) => {
+    const userDir = temporaryFolder(t)
+    const [site, nodeRed, browser] = await Promise.all([
+      startSite(t),
+      startNodeRed(userDir),
+      chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] }),
+    ])
+    t.teardown(() => nodeRed.program.stop())
+    t.teardown(() => browser.close())
+
+    await t.test('every node: dragged in, filled in, deployed, seen to work', async (t) => {
+      const editor = await Editor.open(browser, nodeRed.url)
+      await editor.steps(() => works(t, editor, site))
+    })
+    await t.test('every dialog, help and example, light and dark', async (t) => {
+      const editor = await Editor.open(browser, nodeRed.url)
+      await editor.steps(() => looks(t, editor))
+    })
+
+    await browser.close()
+    t.notMatch(readFileSync(join(userDir, 'flows.json'), 'utf8'), site.password, 'flows hold no password')
+    const { code } = await nodeRed.program.stop()
+    t.equal(code, 0)
+    t.same(nodeRed.program.survivors(), [])
+  },
+)
+
+async function works(t: Test, editor: Editor, site: { address: string; password: string }): Promise<void> {
+  const { page } = editor
+
+  // A gateway node with an address at which nobody is.
+  const nowhere = `mqtt://127.0.0.1:${await freePort()}`
+  const readings = await editor.drag('fieldwhisper-in', 'readings', 150, 60)
+  await editor.open(readings)
+  await page.getByText('choose a gateway to list its agents').waitFor()
+  await editor.openConfig('gateway', 'add')
+  await page.locator('#node-config-input-url').fill(nowhere)
+  await page.locator('#node-config-input-user').fill('flows')
+  await page.locator('#node-config-input-password').fill(site.password)
+  await editor.done('config')
+  await page.getByText('Deploy the gateway node first').waitFor()
+  await editor.done()
+
+  const agents = await editor.drag('fieldwhisper-agents', 'agents', 150, 160)
+  const command = await editor.drag('fieldwhisper-command', 'command', 350, 280)
+  for (const id of [agents, command]) {
+    await editor.open(id)
+    await page.locator('#node-input-gateway').selectOption({ label: nowhere })
+    if (id === command) await page.locator('#node-input-agent').fill('pump-7')
+    await editor.done()
+  }
+  const [debug1, debug2, debug3] = [
+    await editor.drag('debug', 'debug', 450, 60),
+    await editor.drag('debug', 'debug', 450, 160),
+    await editor.drag('debug', 'debug', 550, 280),
+  ]
+  const inject = await editor.drag('inject', 'inject', 130, 280)
+  await editor.wire(readings, debug1)
+  await editor.wire(agents, debug2)
+  await editor.wire(inject, command)
+  await editor.wire(command, debug3)
+  await editor.deploy()
+  const missing = new RegExp(`^no gateway at ${nowhere.slice('mqtt://'.length)}$`)
+  for (const id of [readings, agents, command]) await editor.status(id, missing)
+
+  // The list says the same, in the words of the status; then the address is put right.
+  await editor.open(readings)
+  await page.locator('#fieldwhisper-in-directory').getByText(missing).waitFor()
+  await editor.openConfig('gateway', 'edit')
+  await page.locator('#node-config-input-url').fill(site.address)
+  await editor.done('config')
+  await editor.done()
+  await editor.deploy()
+  await editor.status(readings, /^connected$/)
+  await editor.status(agents, /^2 online, 0 late, 0 away$/)
+  await editor.status(command, /^connected$/)
+
+  await editor.showDebug()
+  await editor.message(/fieldwhisper\/test\/(pump-7|oven-2)\/\w+/)
+  await editor.message('kind: "agent"')
+  await editor.node(inject).locator('.red-ui-flow-node-button-button').click()
+  await editor.message('version:')
+  await editor.status(command, /^done$/)
+
+  // What the gateway knows is offered and picked.
+  await editor.open(readings)
+  await page.getByText('agents known at the gateway: 2').waitFor()
+  await page.locator('#node-input-agent').click()
+  await page.locator('#node-input-agent').pressSequentially('pump')
+  await page.locator('.red-ui-menu:visible').getByText('pump-7').click()
+  t.equal(await page.locator('#node-input-agent').inputValue(), 'pump-7')
+  await page.locator('#node-input-reading').pressSequentially('temp')
+  await page.locator('.red-ui-menu:visible').getByText('temperature').click()
+  t.equal(await page.locator('#node-input-reading').inputValue(), 'temperature')
+  await editor.done()
+  await editor.deploy()
+  await editor.status(readings, /^connected$/)
+  t.match(await editor.node(readings).textContent(), 'pump-7 / temperature')
+
+  // A wrong password is said, too.
+  await editor.open(readings)
+  await editor.openConfig('gateway', 'edit')
+  await page.locator('#node-config-input-password').fill('another')
+  await editor.done('config')
+  await editor.done()
+  await editor.deploy()
+  for (const id of [readings, agents, command]) await editor.status(id, /^wrong user or password$/)
+  t.same(editor.complaints, [], 'nothing to complain of')
+}
+
+/** Nothing is deployed here: each node is tried alone, whatever the palette holds. */
+async function looks(t: Test, editor: Editor): Promise<void> {
+  const { page } = editor
+  const readable = async (what: string): Promise<void> => {
+    for (const theme of ['light', 'dark'] as const) {
+      await editor.theme(theme, NODE_RED_MAJOR)
+      t.same(await editor.unreadable(), [], `${what}: its dialog, ${theme}`)
+    }
+  }
+  const seen = new Set<string>()
+  for (const [index, type] of TYPES.entries()) {
+    const { category, needs } = await editor.registered(type)
+    const help = await editor.help(type)
+    t.same(
+      await help.locator('h3').allTextContents(),
+      ['Inputs', 'Outputs', 'Details', 'References'],
+      `${type}: help`,
+    )
+    if (category === 'config') continue
+    const entry = await editor.find(type, LABELS[type]!)
+    t.equal((await entry.locator('.red-ui-palette-label').textContent())?.trim(), LABELS[type])
+    const id = await editor.drag(type, LABELS[type]!, 160, 60 + 60 * index)
+    await editor.open(id)
+    await readable(type)
+    for (const [property, config] of needs) {
+      await editor.openConfig(property, 'add')
+      await readable(config)
+      seen.add(config)
+      await page.locator('#node-config-dialog-cancel').click()
+      await editor.settled()
+    }
+    await page.locator('#node-dialog-cancel').click()
+    await editor.closed()
+  }
+  t.ok(seen.has(GATEWAY))
+
+  for (const path of EXAMPLES) {
+    const name = basename(path, '.json')
+    const added = await editor.importExample(['@fieldwhisper/node-red-nodes', name])
+    const wanted = (JSON.parse(read(path)) as { type: string; z?: string }[]).filter(
+      ({ z }) => z !== undefined,
+    )
+    t.same(
+      added.map(({ type }) => type).sort(),
+      wanted.map(({ type }) => type).sort(),
+      `${name}: all of its nodes`,
+    )
+    t.same(
+      added.filter(({ valid }) => !valid),
+      [],
+      `${name}: no node asks for more`,
+    )
+  }
+  t.same(editor.complaints, [], 'nothing to complain of')
+}
