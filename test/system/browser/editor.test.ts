@@ -6,13 +6,12 @@ import t, { type Test } from 'tap'
 import { temporaryFolder } from '../../support/folder.js'
 import { freePort } from '../../support/ports.js'
 import { files, read } from '../../support/repository.js'
-import { Editor } from '../support/editor.js'
+import { CHROMIUM, Editor } from '../support/editor.js'
 import { NODE_RED_MAJOR, startNodeRed } from '../support/node-red.js'
 import { cli, here } from '../support/process.js'
 import { Agent } from '../support/site.js'
 import { WireSite } from '../support/wire-site.js'
 
-const CHROMIUM = '/usr/bin/chromium'
 const manifest = JSON.parse(read('node-red-nodes/package.json')) as {
   'node-red': { nodes: Record<string, string> }
 }
@@ -25,6 +24,7 @@ const LABELS: Readonly<Record<string, string>> = Object.fromEntries(
   ]),
 )
 const GATEWAY = 'fieldwhisper-gateway'
+const GATEWAY_NAME = 'gateway of hall 2'
 
 t.setTimeout(180_000)
 
@@ -32,8 +32,17 @@ t.setTimeout(180_000)
 async function startSite(t: Test): Promise<{ address: string; password: string }> {
   const site = await WireSite.start(t, { name: 'temperature' })
   const folder = temporaryFolder(t)
-  const agents = { 'pump-7': ['temperature', 'pressure', 'flow'], 'oven-2': ['temperature', 'door'] }
-  const units: Readonly<Record<string, string>> = { temperature: 'Cel', pressure: 'Pa', flow: 'l/s' }
+  const agents = {
+    'pump-7': [
+      { name: 'temperature', unit: 'Cel', waveform: 'sine', min: 40, max: 65, period: '60s' },
+      { name: 'pressure', unit: 'Pa', waveform: 'triangle', min: 180_000, max: 220_000, period: '45s' },
+      { name: 'flow', unit: 'l/s', waveform: 'sine', min: 2, max: 5, period: '30s' },
+    ],
+    'oven-2': [
+      { name: 'temperature', unit: 'Cel', waveform: 'sine', min: 175, max: 185, period: '60s' },
+      { name: 'door', waveform: 'square', min: 0, max: 1, period: '20s' },
+    ],
+  }
   for (const [name, readings] of Object.entries(agents)) {
     const agent = new Agent(
       here,
@@ -41,20 +50,7 @@ async function startSite(t: Test): Promise<{ address: string; password: string }
       { folder },
       {
         lan: { interfaces: ['lo'], loopback: true, listen: '127.0.0.1:0', beacon_port: 24_999 },
-        sources: [
-          {
-            type: 'simulate',
-            rate: 1,
-            readings: readings.map((one) => ({
-              name: one,
-              waveform: 'sine',
-              min: 10,
-              max: 80,
-              period: '60s',
-              ...(units[one] && { unit: units[one] }),
-            })),
-          },
-        ],
+        sources: [{ type: 'simulate', rate: 1, readings }],
       },
     )
     await agent.command('join', await site.gateway.enroll(name))
@@ -113,9 +109,11 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   await editor.open(readings)
   await page.getByText('choose a gateway to list its agents').waitFor()
   await editor.openConfig('gateway', 'add')
+  await page.locator('#node-config-input-name').fill(GATEWAY_NAME)
   await page.locator('#node-config-input-url').fill(nowhere)
   await page.locator('#node-config-input-user').fill('flows')
   await page.locator('#node-config-input-password').fill(site.password)
+  await editor.picture('fieldwhisper-gateway', editor.dialog)
   await editor.done('config')
   await page.getByText('Deploy the gateway node first').waitFor()
   await editor.done()
@@ -124,8 +122,9 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   const command = await editor.drag('fieldwhisper-command', 'command', 350, 280)
   for (const id of [agents, command]) {
     await editor.open(id)
-    await page.locator('#node-input-gateway').selectOption({ label: nowhere })
+    await page.locator('#node-input-gateway').selectOption({ label: GATEWAY_NAME })
     if (id === command) await page.locator('#node-input-agent').fill('pump-7')
+    await editor.picture(id === command ? 'fieldwhisper-command' : 'fieldwhisper-agents', editor.dialog)
     await editor.done()
   }
   const [debug1, debug2, debug3] = [
@@ -141,6 +140,7 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   await editor.deploy()
   const missing = new RegExp(`^no gateway at ${nowhere.slice('mqtt://'.length)}$`)
   for (const id of [readings, agents, command]) await editor.status(id, missing)
+  await editor.picture('missing-gateway', { x: 180, y: 84, width: 560, height: 260 })
 
   // The list says the same, in the words of the status; then the address is put right.
   await editor.open(readings)
@@ -160,13 +160,17 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   await editor.node(inject).locator('.red-ui-flow-node-button-button').click()
   await editor.message('version:')
   await editor.status(command, /^done$/)
+  await editor.picture('flow', { x: 0, y: 0, width: 1_280, height: 420 })
 
   // What the gateway knows is offered and picked.
   await editor.open(readings)
   await page.getByText('agents known at the gateway: 2').waitFor()
   await page.locator('#node-input-agent').click()
   await page.locator('#node-input-agent').pressSequentially('pump')
-  await page.locator('.red-ui-menu:visible').getByText('pump-7').click()
+  const offered = page.locator('.red-ui-menu:visible').getByText('pump-7')
+  await offered.waitFor()
+  await editor.picture('fieldwhisper-in', editor.dialog)
+  await offered.click()
   t.equal(await page.locator('#node-input-agent').inputValue(), 'pump-7')
   await page.locator('#node-input-reading').pressSequentially('temp')
   await page.locator('.red-ui-menu:visible').getByText('temperature').click()

@@ -27,6 +27,14 @@ interface Red {
 declare const RED: Red
 
 export type Theme = 'light' | 'dark'
+interface Clip {
+  readonly x: number
+  readonly y: number
+  readonly width: number
+  readonly height: number
+}
+/** Of Debian's package; nothing is downloaded for the tests. */
+export const CHROMIUM = '/usr/bin/chromium'
 const WAIT_MS = 15_000
 /** Folder for pictures. */
 const PICTURES = process.env['FIELDWHISPER_PICTURES']
@@ -89,11 +97,21 @@ export class Editor {
     }
   }
 
-  /** A picture for the documents, of one element or all of the screen; only where `npm run pictures` asks for them. */
-  async picture(name: string, of?: Locator): Promise<void> {
+  /**
+   * A picture for the documents, where `npm run pictures` asks for them: a part of the screen, or a dialog without the empty part
+   * below its form, or all.
+   */
+  async picture(name: string, of?: Clip | Locator): Promise<void> {
     if (PICTURES === undefined) return
-    const path = join(PICTURES, `${name}.png`)
-    await (of ? of.screenshot({ path }) : this.page.screenshot({ path }))
+    const clip = of === undefined || 'width' in of ? of : await this.#form(of)
+    const style = '#red-ui-notifications { visibility: hidden }'
+    await this.page.screenshot({ path: join(PICTURES, `${name}.png`), style, ...(clip && { clip }) })
+  }
+
+  async #form(dialog: Locator): Promise<Clip> {
+    const { x, y, width } = (await dialog.boundingBox())!
+    const last = (await dialog.locator('.form-row:visible, .form-tips:visible').last().boundingBox())!
+    return { x, y, width, height: last.y + last.height + 16 - y }
   }
 
   /** What the system asks for; Node-RED 4 has one theme, Node-RED 5 follows. */

@@ -1,6 +1,8 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { capabilities, machinePaths, relativeLinks } from '../../support/documents.js'
-import { exists, files, read } from '../../support/repository.js'
+import { exists, files, read, root } from '../../support/repository.js'
 
 const pages = files('', (path) => path.endsWith('.md'))
 const texts = files('', (path) =>
@@ -50,6 +52,19 @@ void t.test('links between the documents lead somewhere', (t) => {
     ),
     [],
   )
+  t.end()
+})
+
+void t.test('pictures are small, and each is shown by a document', (t) => {
+  const pictures = files('docs/pictures')
+  const shown = pages.flatMap((page) => relativeLinks(page, read(page)))
+  t.same(
+    pictures.filter((path) => !path.endsWith('.png') || !shown.includes(path)),
+    [],
+  )
+  const sizes = pictures.map((path) => statSync(join(root, path)).size)
+  t.ok(Math.max(...sizes) < 150_000, 'none is over 150 kB')
+  t.ok(sizes.reduce((sum, size) => sum + size, 0) < 800_000, 'all together are below 800 kB')
   t.end()
 })
 
