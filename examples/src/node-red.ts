@@ -22,7 +22,7 @@ Options:
   --state DIR  folder of the site and of Node-RED, made at the first start and kept (default: .fieldwhisper, as npm start)
   --help       this text
 
-The editor wants no login: it listens on 127.0.0.1, and answers only pages that come from there.
+The editor wants no login: it listens on 127.0.0.1, and lets no page of another origin read or deploy flows.
 `
 /** The gateway says where its broker is well within this. */
 const BROKER_MS = 30_000

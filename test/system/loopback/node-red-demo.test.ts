@@ -133,5 +133,5 @@ void t.test('a mistake in the arguments is told with the help', async (t) => {
   t.match(wrong.stderr, /Usage: npm run demo:node-red/)
   const help = await here.run(process.execPath, [DEMO, '--help'])
   t.equal(help.code, 0)
-  t.match(help.stdout, /answers only pages that come from there/)
+  t.match(help.stdout, /lets no page of another origin read or deploy flows/)
 })
