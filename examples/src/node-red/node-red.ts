@@ -16,6 +16,8 @@ import { settingsText } from './settings.js'
 const WANTED_PORT = 1_880
 /** It loads some hundred files; on a slow card that takes a while. */
 const READY_MS = 90_000
+/** It may lose the race for a port, but not so often. */
+const MAX_FAILED_STARTS = 3
 /** It writes the flow to disk and starts it. */
 const DEPLOY_MS = 20_000
 
@@ -27,6 +29,7 @@ export class NodeRed {
   #supervisor: Supervisor | undefined
   #port = 0
   #listening = false
+  #failedStarts = 0
 
   constructor(folder: string, logFile: string, tell: Tell) {
     this.#folder = folder
@@ -50,15 +53,18 @@ export class NodeRed {
       onStart: (pid) => this.#tell(`Node-RED started, process ${pid}`),
       onDeath: (ending, nextMs) => {
         this.#tell(`Node-RED ended (${endingText(ending)}), is started again in ${nextMs / 1_000} s`)
+        if (this.#listening) return
+        this.#failedStarts += 1
         // Somebody may have been faster at the port. Once its address is known it stays there.
-        if (!this.#listening) void this.#place().catch((error: unknown) => this.#tell(errorText(error)))
+        void this.#place().catch((error: unknown) => this.#tell(errorText(error)))
       },
     })
     this.#supervisor.start()
-    const listening = async (): Promise<true | undefined> => this.#listening || undefined
-    const ready = await eventually(listening, { withinMs: READY_MS, signal })
+    const decided = async (): Promise<true | undefined> =>
+      this.#listening || this.#failedStarts >= MAX_FAILED_STARTS || undefined
+    await eventually(decided, { withinMs: READY_MS, signal })
     if (signal.aborted) return undefined
-    if (!ready) throw this.#failed('Node-RED does not start')
+    if (!this.#listening) throw this.#failed('Node-RED does not start')
     try {
       await this.#deploy(access)
     } catch (error) {
@@ -81,7 +87,8 @@ export class NodeRed {
   }
 
   get #settings(): string {
-    return join(this.#folder, 'settings.js')
+    // Not .js: the folder may lie in a package whose files are ES modules, as this repository's are.
+    return join(this.#folder, 'settings.cjs')
   }
 
   async #place(): Promise<void> {

@@ -1,6 +1,6 @@
 /** `npm run demo:node-red`, the real one: a site and a Node-RED on loopback, a page with readings, and the end of all of it. */
 import { once } from 'node:events'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -62,6 +62,8 @@ void t.test('the script of the manifest is what is tested here', (t) => {
 
 void t.test('a reading of this machine on the page; what the user made of the flow stays', async (t) => {
   const folder = temporaryFolder(t)
+  // As in a checkout of this repository.
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
   const squatter = createServer()
   t.teardown(() => squatter.close())
   // If another program was faster, so much the better.
@@ -125,6 +127,26 @@ void t.test('the second Ctrl-C is not needed: one in mid-start ends all of it to
   t.teardown(() => program.kill())
   await program.line(/Node-RED started, process \d+$/, READY_MS)
   await ended(t, program, folder)
+})
+
+void t.test('a Node-RED that cannot start is given up, with its log named', async (t) => {
+  const folder = temporaryFolder(t)
+  // A node that takes Node-RED down with it.
+  const broken = join(folder, '.fieldwhisper/node-red/node_modules/node-red-contrib-broken')
+  mkdirSync(broken, { recursive: true })
+  writeFileSync(
+    join(broken, 'package.json'),
+    '{"name":"node-red-contrib-broken","version":"1.0.0","node-red":{"nodes":{"broken":"broken.js"}}}',
+  )
+  writeFileSync(join(broken, 'broken.js'), 'process.exit(3)')
+  writeFileSync(join(broken, 'broken.html'), '')
+  const program = here.spawn(process.execPath, [DEMO], { name: 'npm run demo:node-red', cwd: folder })
+  t.teardown(() => program.kill())
+  const done = await program.exited(READY_MS)
+  t.equal(done.code, 1)
+  t.match(done.stdout, /Node-RED ended \(exit code 3\), is started again in 0\.5 s/)
+  t.match(done.stderr, /^Node-RED does not start\. Its log is \.\/\.fieldwhisper\/logs\/node-red\.log\.$/)
+  t.same(ofSite(folder), [])
 })
 
 void t.test('a mistake in the arguments is told with the help', async (t) => {
