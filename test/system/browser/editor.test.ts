@@ -28,8 +28,16 @@ const GATEWAY_NAME = 'gateway of hall 2'
 
 t.setTimeout(180_000)
 
+interface BrowserSite {
+  readonly address: string
+  /** Of the broker's user `flows`. */
+  readonly password: string
+  /** For an agent named `line-3`. */
+  readonly invite: string
+}
+
 /** A gateway, a user of its broker who may send commands, and two agents with readings that look like a factory's. */
-async function startSite(t: Test): Promise<{ address: string; password: string }> {
+async function startSite(t: Test): Promise<BrowserSite> {
   const site = await WireSite.start(t, { name: 'temperature' })
   const folder = temporaryFolder(t)
   const agents = {
@@ -67,7 +75,8 @@ async function startSite(t: Test): Promise<{ address: string; password: string }
     { withinMs: 30_000 },
   )
   t.equal(added.code, 0, added.stderr)
-  return { address: (await site.status()).mqtt.broker.address, password }
+  const { address } = (await site.status()).mqtt.broker
+  return { address, password, invite: await site.gateway.enroll('line-3') }
 }
 
 void t.test(
@@ -93,14 +102,15 @@ void t.test(
     })
 
     await browser.close()
-    t.notMatch(readFileSync(join(userDir, 'flows.json'), 'utf8'), site.password, 'flows hold no password')
+    const flows = readFileSync(join(userDir, 'flows.json'), 'utf8')
+    for (const secret of [site.password, site.invite]) t.notOk(flows.includes(secret), 'flows hold no secret')
     const { code } = await nodeRed.program.stop()
     t.equal(code, 0)
     t.same(nodeRed.program.survivors(), [])
   },
 )
 
-async function works(t: Test, editor: Editor, site: { address: string; password: string }): Promise<void> {
+async function works(t: Test, editor: Editor, site: BrowserSite): Promise<void> {
   const { page } = editor
 
   // A gateway node with an address at which nobody is.
@@ -162,9 +172,11 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   await editor.status(command, /^done$/)
   await editor.picture('flow', { x: 0, y: 0, width: 1_280, height: 420 })
 
+  if (TYPES.includes('fieldwhisper-publish')) await publishes(editor, site)
+
   // What the gateway knows is offered and picked.
   await editor.open(readings)
-  await page.getByText('agents known at the gateway: 2').waitFor()
+  await page.getByText(/^agents known at the gateway: [23]$/).waitFor()
   await page.locator('#node-input-agent').click()
   await page.locator('#node-input-agent').pressSequentially('pump')
   const offered = page.locator('.red-ui-menu:visible').getByText('pump-7')
@@ -189,6 +201,28 @@ async function works(t: Test, editor: Editor, site: { address: string; password:
   await editor.deploy()
   for (const id of [readings, agents, command]) await editor.status(id, /^wrong user or password$/)
   t.same(editor.complaints, [], 'nothing to complain of')
+}
+
+/** A message becomes a sealed reading of an agent inside Node-RED, and comes back through the gateway into the debug panel. */
+async function publishes(editor: Editor, site: BrowserSite): Promise<void> {
+  const { page } = editor
+  const publish = await editor.drag('fieldwhisper-publish', 'publish', 350, 380)
+  await editor.open(publish)
+  await editor.openConfig('agent', 'add')
+  await page.locator('#node-config-input-name').fill('agent of line 3')
+  await page.locator('#node-config-input-invite').fill(site.invite)
+  await page.locator('#node-config-input-lan').uncheck()
+  await editor.picture('fieldwhisper-agent', editor.dialog)
+  await editor.done('config')
+  await page.locator('#node-input-reading').fill('pieces')
+  await editor.picture('fieldwhisper-publish', editor.dialog)
+  await editor.done()
+  const inject = await editor.drag('inject', 'inject', 130, 380)
+  await editor.wire(inject, publish)
+  await editor.deploy()
+  await editor.node(inject).locator('.red-ui-flow-node-button-button').click()
+  await editor.message('fieldwhisper/test/line-3/pieces')
+  await editor.status(publish, /^sent$/)
 }
 
 /** Nothing is deployed here: each node is tried alone, whatever the palette holds. */
@@ -216,6 +250,7 @@ async function looks(t: Test, editor: Editor): Promise<void> {
     await editor.open(id)
     await readable(type)
     for (const [property, config] of needs) {
+      if (seen.has(config)) continue
       await editor.openConfig(property, 'add')
       await readable(config)
       seen.add(config)
