@@ -37,9 +37,7 @@ void t.test('two agents of one process join, are heard, and end within a second'
   const site = await WireSite.start(t)
   const folder = temporaryFolder(t)
   const before = listeners()
-  const written: unknown[] = []
-  const { write } = process.stdout
-  process.stdout.write = ((text: unknown) => written.push(text)) as never
+  const written = t.capture(process.stdout, 'write', () => true)
   const [one, two] = await Promise.all(
     ['one', 'two'].map(async (name) => {
       const line = await site.gateway.enroll(name)
@@ -53,8 +51,8 @@ void t.test('two agents of one process join, are heard, and end within a second'
     ),
     two!.accept({ name: 'value', value: true }),
   ])
-  process.stdout.write = write
-  t.same(written, [])
+  written.restore()
+  t.same(written(), [])
   t.same(listeners(), before, 'no handler of the process')
   t.match(new Set(await site.values(3)), new Set([1, 'two', true]))
   await until(() => one!.status().waiting === 0 && two!.status().waiting === 0, {
