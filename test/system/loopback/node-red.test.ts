@@ -68,12 +68,11 @@ void t.test('every example runs in Node-RED on the readings of a site', { timeou
   }
 
   const invite = await site.gateway.enroll('node-red')
-  const credentials = Object.fromEntries(
-    flows.flatMap(({ id, type }) => {
-      if (type === 'fieldwhisper-gateway') return [[id, { user: 'fieldwhisper', password }]]
-      return type === 'fieldwhisper-agent' ? [[id, { invite }]] : []
-    }),
-  )
+  const credentials: Record<string, object> = {}
+  for (const { id, type } of flows) {
+    if (type === 'fieldwhisper-gateway') credentials[id] = { user: 'fieldwhisper', password }
+    if (type === 'fieldwhisper-agent') credentials[id] = { invite }
+  }
   t.equal(await deploy(deployed, credentials), 200)
   await until(() => said(/\[debug:reading\]/), { withinMs: 30_000, what: 'a reading in the debug panel' })
   await until(() => said(/name: 'counter'/), { withinMs: 30_000, what: 'the reading of the agent' })

@@ -26,7 +26,7 @@ export interface NodeRed {
   readonly at: (path: string) => string
   /** Asks as the operator; for `Accept` other than JSON give `headers`. */
   readonly get: (path: string, init?: RequestInit) => Promise<Response>
-  /** Credentials by node id. Returns the status code. */
+  /** Nodes of a tab get a place on it if they have none: without one they would count as settings. Credentials by node id. Returns the status code. */
   readonly deploy: (flows: readonly object[], credentials: object) => Promise<number>
   /** Whether a line of its output is like this. */
   readonly said: (pattern: RegExp) => boolean
@@ -79,7 +79,8 @@ export async function startNodeRed(
     get,
     said: (pattern) => [...program.stdout, ...program.stderr].some((line) => pattern.test(line)),
     deploy: async (flows, credentials) => {
-      const body = JSON.stringify({ flows, credentials })
+      const placed = flows.map((node) => ('z' in node ? { x: 100, y: 100, ...node } : node))
+      const body = JSON.stringify({ flows: placed, credentials })
       return (await get('flows', { method: 'POST', body })).status
     },
   }
