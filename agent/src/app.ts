@@ -4,6 +4,7 @@ import {
   openStore,
   systemClock,
   systemRandom,
+  type Clock,
   type ControlHandler,
   type ProgramReporter,
 } from '@fieldwhisper/host'
@@ -19,7 +20,7 @@ import { spoolHandlers, type AgentNews } from './look/source.js'
 import { agentLan } from './paths/lan.js'
 import { AgentRelays } from './paths/relays.js'
 import { createSources } from './sources/create.js'
-import type { Source } from './sources/source.js'
+import type { Sample, Source } from './sources/source.js'
 import { systemTimers } from './sources/timers.js'
 import {
   ALWAYS_BYTES,
@@ -37,6 +38,8 @@ import { VERSION } from './version.js'
 
 /** What was sealed has so long to leave the machine before the program ends. */
 const LEAVE_MS = 2_000
+/** Then, where something still waits for a link and nothing is on its way to a relay, it waits no longer. */
+const LEAVE_IDLE_MS = 100
 const LEAVE_STEP_MS = 20
 
 export interface AgentOptions {
@@ -48,6 +51,8 @@ export interface AgentOptions {
   readonly onJoined?: (name: string) => void
   /** The process has to end; its supervisor starts it again on what the disk has. */
   readonly onFatal: (error: Error) => void
+  /** How long `stop` lets what was just sealed leave the machine; 2 s by default. */
+  readonly leaveMs?: number
 }
 
 /**
@@ -109,6 +114,15 @@ export class Agent {
       reporter: this.#options.reporter,
       now,
     })
+  }
+
+  get clock(): Clock {
+    return this.#clock
+  }
+
+  /** As a source hands over; see `Sink.accept`. Rejects with AgentError FW_AGENT_STARTING before `start` is done. */
+  accept(sample: Sample): Promise<void> {
+    return this.#started && this.#intake ? this.#intake.accept(sample) : Promise.reject(starting())
   }
 
   /** What it answers on its control socket. */
@@ -298,15 +312,15 @@ export class Agent {
 
   /** Gives what was just sealed a moment to reach links and relays: the agent may be gone for good. */
   async #letLeave(engine: Engine): Promise<void> {
-    const end = this.#clock.monoMs() + LEAVE_MS
+    const begun = this.#clock.monoMs()
+    const end = begun + (this.#options.leaveMs ?? LEAVE_MS)
     for (;;) {
       await new Promise<void>((resolve) => systemTimers.after(LEAVE_STEP_MS, resolve))
       const { outstanding, relays } = engine.courierStatus()
       const depositing = (this.#relays?.depositing ?? 0) > 0
       const anywhere = relays.some(({ connected }) => connected) || (this.#lan?.links().length ?? 0) > 0
       if (this.#clock.monoMs() >= end || outstanding === 0 || !anywhere) return
-      const waiting = this.#clock.monoMs() > end - LEAVE_MS + 5 * LEAVE_STEP_MS
-      if (waiting && !depositing) return
+      if (this.#clock.monoMs() > begun + LEAVE_IDLE_MS && !depositing) return
     }
   }
 }

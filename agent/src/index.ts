@@ -1,4 +1,11 @@
 export { Agent, type AgentOptions } from './app.js'
+export {
+  EmbeddedAgent,
+  type EmbeddedAgentConfig,
+  type EmbeddedAgentOptions,
+  type EmbeddedAgentStatus,
+  type ProgramReading,
+} from './embedded.js'
 export { AgentError } from './errors.js'
 export { type AgentStatus } from './status.js'
 export { loadAgentConfig } from './config/load.js'

@@ -29,6 +29,18 @@ export function prepareJoin(folder: StateFolder, invite: Invite, reporter: Repor
   folder.keepInvite({ fingerprint, directorySlot, id, secret, relays })
 }
 
+/**
+ * The same for a program that is given its invite at every start: a device that joined with this invite, or is joining with it,
+ * goes on; another invite makes it a new device, whatever it was.
+ */
+export function useInvite(folder: StateFolder, invite: Invite, reporter: Reporter): void {
+  if (folder.standing().state === 'member') {
+    if (folder.identity()?.inviteId === invite.id) return
+    folder.forgetSite()
+  }
+  prepareJoin(folder, invite, reporter)
+}
+
 /** How far a join got, and what to check. */
 export function joinProgress(status: AgentStatus): string {
   const { session, paths } = status

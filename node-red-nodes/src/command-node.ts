@@ -68,7 +68,7 @@ export function registerCommand(RED: Red): void {
         },
         (error: unknown) => {
           const explained = explain(RED, user.explain, error)
-          const text = RED._(error instanceof PaletteError ? STATUS[error.code] : 'status.failed')
+          const text = RED._((error instanceof PaletteError && STATUS[error.code]) || 'status.failed')
           last = { fill: 'red', shape: 'ring', text }
           return explained
         },
@@ -88,8 +88,7 @@ export function registerCommand(RED: Red): void {
   RED.nodes.registerType('fieldwhisper-command', FieldwhisperCommand)
 }
 
-const STATUS = {
-  FW_NODERED_CLOSED: 'status.failed',
+const STATUS: Readonly<Partial<Record<PaletteError['code'], string>>> = {
   FW_NODERED_COMMAND_NOT_DONE: 'status.not-done',
   FW_NODERED_CONNECTION_LOST: 'status.lost',
   FW_NODERED_INPUT_INVALID: 'status.invalid',
@@ -98,7 +97,7 @@ const STATUS = {
   FW_NODERED_SETTINGS_INVALID: 'status.no-gateway',
   FW_NODERED_SITE_UNKNOWN: 'status.no-site',
   FW_NODERED_TOO_MANY_OPEN: 'status.too-many',
-} as const
+}
 
 /** Sentences of this node's own catalogue, and those of the gateway node's. */
 function explain(RED: Red, common: (error: unknown) => Error, error: unknown): Error {

@@ -70,3 +70,19 @@ export const MAX_REMEMBERED_TEXT_CHARS = 1_024
 export const MAX_COUNTED_AGENTS = 10_000
 /** Characters of a pattern with `*`. */
 export const MAX_PATTERN_CHARS = 128
+
+/** Messages of one agent that wait while it opens; it takes a moment, and 5 s on a slow disk. */
+export const MAX_WAITING_FOR_AGENT = 1_000
+export const AGENT_OPEN_WAIT_MS = 5_000
+/** An agent that could not be opened, because another process has its folder for instance, is tried again. */
+export const AGENT_RETRY_MS = 5_000
+/** A deploy waits so long for an agent that ends; on a disk that hangs it goes on without. */
+export const AGENT_STOP_MS = 3_000
+/** And so long for readings that the disk has not taken yet. */
+export const KEEP_STOP_MS = 800
+/** How often the status is looked at. */
+export const AGENT_LOOK_MS = 500
+/** With readings waiting, the gateway should have answered within this time. */
+export const HEARD_WITHIN_MS = 30_000
+/** Readings of one message. */
+export const MAX_READINGS_A_MESSAGE = 1_000

@@ -53,6 +53,7 @@ export interface Red {
       options?: { readonly credentials: Readonly<Record<string, { readonly type: 'text' | 'password' }>> },
     ): void
   }
+  readonly settings: { readonly userDir?: string }
   readonly auth: { needsPermission(permission: string): Middleware }
   readonly httpAdmin: {
     get(path: string, permission: Middleware, handler: (request: Request, response: Response) => void): void

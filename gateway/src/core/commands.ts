@@ -13,6 +13,7 @@ import type { Agent, Agents } from './agents.js'
 import {
   COMMAND_BYTES_A_PACKET,
   COMMAND_GRACE_MS,
+  COMMANDS_A_PACKET,
   COMMAND_WORK_MS,
   MAX_COMMANDS_AN_AGENT,
   MAX_OPEN_COMMANDS,
@@ -102,7 +103,8 @@ export class Commands {
       if (open.taken) continue
       const message = open.committed && session.confirmed ? sealable(open, session, now) : undefined
       if (message) bytes += encodeMessages([message]).length
-      if (!message || bytes > COMMAND_BYTES_A_PACKET) return { commands, below: open.id }
+      const isFull = bytes > COMMAND_BYTES_A_PACKET || commands.length >= COMMANDS_A_PACKET
+      if (!message || isFull) return { commands, below: open.id }
       open.sentIn = session.name
       commands.push(message)
     }

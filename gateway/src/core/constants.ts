@@ -114,6 +114,8 @@ export const MAX_COMMANDS_AN_AGENT = 64
 export const MAX_OPEN_COMMANDS = 1_000
 /** Commands in one packet: what an ACK and a NOTICE at their largest leave of it, so at least one. */
 export const COMMAND_BYTES_A_PACKET = 3_500
+/** And so many at most: an agent reads 64 messages in a packet, whatever else is in it. The next ones follow when these are taken. */
+export const COMMANDS_A_PACKET = 32
 /** An answer that was given in the last moment is waited for. */
 export const COMMAND_GRACE_MS = 2_000
 /** A command that was taken may work for 10 s after its time was over; its answer has as much again to come by half. */

@@ -17,6 +17,7 @@ import {
 import {
   COMMAND_GRACE_MS,
   COMMAND_WORK_MS,
+  COMMANDS_A_PACKET,
   MAX_COMMANDS_AN_AGENT,
   MAX_OPEN_COMMANDS,
 } from '../../../gateway/src/core/constants.js'
@@ -337,6 +338,33 @@ void t.test('64 commands may wait at one agent and 1,000 in all, of 10,000 at on
   await gateway.settle()
   await gateway.tick(2)
   t.match(await last, { status: 'expired' }, 'there is room again')
+})
+
+void t.test('as many short commands as may wait go out in packets that an agent can read', async (t) => {
+  const scene = await talking()
+  const { gateway, agent } = scene
+  const answers: string[] = []
+  for (let i = 0; i < MAX_COMMANDS_AN_AGENT; i++)
+    void gateway.core.command('pump-7', PING).then(({ status }) => answers.push(status))
+  await gateway.settle()
+  const taken: number[] = []
+  for (let stampMs = 6_000; taken.length < MAX_COMMANDS_AN_AGENT; stampMs += 100) {
+    // Reading throws where a packet has more messages than the protocol allows.
+    const ids = new Set(commandsIn(heard(scene)).map(({ id }) => id))
+    const fresh = [...ids].filter((id) => id > (taken.at(-1) ?? 0))
+    t.ok(fresh.length > 0 && fresh.length <= COMMANDS_A_PACKET, `${fresh.length} commands`)
+    if (fresh.length === 0) break
+    taken.push(...fresh)
+    await say(scene, agent.empty({ downThrough: taken.at(-1)!, stampMs }), ...fresh.map((id) => reply(id)))
+    await gateway.tick(100)
+  }
+  t.same(
+    taken,
+    Array.from({ length: MAX_COMMANDS_AN_AGENT }, (_, i) => i + 1),
+    'in order, the rest as soon as the first are taken',
+  )
+  t.same(new Set(answers), new Set(['done']))
+  t.equal(answers.length, MAX_COMMANDS_AN_AGENT)
 })
 
 void t.test(

@@ -61,8 +61,17 @@ void t.test('the package has what the scorecard asks of one', (t) => {
   t.match(manifest.name, /^@[a-z-]+\/[a-z-]+$/, 'P04')
   t.ok(manifest.keywords.includes('node-red'), 'P05')
   t.equal(manifest['node-red'].version, '>=4.0.0', 'P06: 4.1 is the maintenance release')
-  t.equal(manifest.engines.node, '>=20', 'P07: satisfied by the 22.9 that Node-RED 5 needs')
-  t.same(Object.keys(manifest.dependencies), ['mqtt'], 'D01: at most six; ours is one')
+  t.equal(
+    manifest.engines.node,
+    '>=20.19',
+    'P07: what the agent needs, satisfied by the 22.9 that Node-RED 5 needs',
+  )
+  t.same(
+    Object.keys(manifest.dependencies),
+    ['@fieldwhisper/agent', 'mqtt'],
+    'D01: at most six; ours are two, one of them our own',
+  )
+  t.equal(manifest.dependencies['@fieldwhisper/agent'], manifest.version, 'of the same release')
   t.equal(manifest.type, 'commonjs')
   const { mqtt } = manifest.dependencies
   t.equal(
@@ -115,7 +124,7 @@ void t.test('every node has a file for the editor that can be read without runni
   })
   t.same(
     types.filter(({ config }) => config).map(({ type }) => type),
-    ['fieldwhisper-gateway'],
+    ['fieldwhisper-gateway', 'fieldwhisper-agent'],
   )
   t.equal(new Set(types.map(({ type }) => type)).size, nodes.length)
   const gateway = registered(htmlOf('nodes/fieldwhisper-gateway.js'))[0]!.definition
@@ -124,6 +133,9 @@ void t.test('every node has a file for the editor that can be read without runni
     keysOf(gateway, 'defaults').some((key) => ['user', 'password'].includes(key)),
     'and in no flow',
   )
+  const agent = registered(htmlOf('nodes/fieldwhisper-agent.js'))[0]!.definition
+  t.same(keysOf(agent, 'credentials'), ['invite'])
+  t.notOk(keysOf(agent, 'defaults').includes('invite'), 'nor is the invite')
   t.end()
 })
 
@@ -210,6 +222,7 @@ void t.test('every node is in an example, and examples hold only what every Node
       id: string
       type: string
       gateway?: string
+      agent?: string
       wires?: string[][]
     }[]
     const ids = flow.map(({ id }) => id)
@@ -218,7 +231,7 @@ void t.test('every node is in an example, and examples hold only what every Node
       flow.some(({ type }) => type === 'comment'),
       `${path}: has a comment`,
     )
-    for (const { type, gateway, wires = [] } of flow) {
+    for (const { type, gateway, agent, wires = [] } of flow) {
       used.add(type)
       t.ok(core.includes(type) || own.includes(type), `${path}: ${type}`)
       t.same(
@@ -227,6 +240,7 @@ void t.test('every node is in an example, and examples hold only what every Node
         `${path}: wires lead somewhere`,
       )
       if (gateway !== undefined) t.ok(ids.includes(gateway), `${path}: its gateway is there`)
+      if (type === 'fieldwhisper-publish') t.ok(ids.includes(agent!), `${path}: its agent is there`)
     }
     t.notMatch(read(path), /"credentials"|"password":/, `${path}: no password`)
   }

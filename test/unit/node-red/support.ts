@@ -20,7 +20,7 @@ interface WithTeardown {
 
 export const PASSWORD = 'correct horse battery'
 export const topics = createTopics('hall')
-export const TYPES = ['gateway', 'in', 'agents', 'command'] as const
+export const TYPES = ['gateway', 'in', 'agents', 'command', 'agent', 'publish'] as const
 
 /** The part of node-red-node-test-helper that is used here; it brings no types. */
 interface Helper {
