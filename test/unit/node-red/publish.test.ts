@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm'
 import { EmbeddedAgent } from '@fieldwhisper/agent'
 import { encodeInvite, INVITE_ID_BIT } from '@fieldwhisper/protocol'
 import t from 'tap'
-import { wordsFor } from '../../../node-red-nodes/dist/hosted-agent.js'
+import { type HostedAgent, wordsFor } from '../../../node-red-nodes/dist/hosted-agent.js'
 import { readingsOf } from '../../../node-red-nodes/dist/publication.js'
 import { temporaryFolder } from '../../support/folder.js'
 import { until, within } from '../../support/until.js'
@@ -294,6 +294,23 @@ void t.test(
   },
 )
 
+void t.test(
+  'a node that is closed while the disk says nothing ends its messages with an error',
+  async (t) => {
+    const stateDir = join(temporaryFolder(t), 'agent')
+    const flow = await run(t, flowOf(stateDir))
+    await flow.untilStatus('publish', /kept$/)
+    const { agent } = flow.helper.getNode('agent').fieldwhisperAgent as { agent: HostedAgent }
+    agent.accept = () => new Promise(() => undefined)
+    send(flow, { topic: 't', payload: 1 })
+    const changed = flowOf(stateDir).map((one) => ('agent' in one ? { ...one, name: 'changed' } : one))
+    await flow.deploy(changed, 'nodes')
+    const [closed] = await flow.untilSeen('failed', 1)
+    t.match(closed.error, { message: /it is not known whether it was kept\.$/, code: 'FW_NODERED_CLOSED' })
+    t.same(counts(flow), [0, 0, 1])
+  },
+)
+
 void t.test('each state of an agent is said in words that one can act on', (t) => {
   const texts = catalogue('fieldwhisper-agent')['agent'] as Record<string, string>
   const well = {
@@ -322,7 +339,11 @@ void t.test('each state of an agent is said in words that one can act on', (t) =
     ],
     [{ joined: false, refused: 'name-taken' }, 'red', texts['name-taken']!],
     [{ refused: 'revoked' }, 'red', 'revoked: enter a new invite (__waiting__ kept)'],
-    [{ hold: 'clone' }, 'yellow', 'held as a copy: run gateway clone __name__ (__waiting__ kept)'],
+    [
+      { hold: 'clone' },
+      'yellow',
+      'held as a copy: gateway clone __name__ keep or replace (__waiting__ kept)',
+    ],
     [{ hold: 'confirm', joined: false }, 'yellow', texts['confirm']!],
     [{ hold: 'disk' }, 'yellow', 'gateway has no room, __waiting__ kept'],
     [{ hold: 'outbox-full' }, 'yellow', 'gateway has no room, __waiting__ kept'],
