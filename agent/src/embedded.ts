@@ -22,7 +22,7 @@ import type { AgentStatus } from './status.js'
 
 /** Whoever stops its program waits less long than a supervisor does. */
 const LEAVE_MS = 300
-/** A reading may be so much newer than this machine's clock: clocks are set, and sensors have their seen. */
+/** A reading may be so much newer than this machine's clock: clocks are set, and sensors have theirs. */
 const AHEAD_MS = 60_000
 
 /** A reading as a program says it. */
