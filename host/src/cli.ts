@@ -160,7 +160,9 @@ function setOption(
   }
   const forgotten = inlineValue !== true && value?.startsWith('-') === true && value.length > 1
   if (value === undefined || value === '' || forgotten) {
-    throw new UsageError(`The option --${name} needs a value: --${name} ${spec.value ?? 'VALUE'}.`)
+    const isMeant = forgotten && value?.startsWith('--') !== true
+    const remedy = isMeant ? ` A value that begins with - is written --${name}=${spec.value ?? 'VALUE'}.` : ''
+    throw new UsageError(`The option --${name} needs a value: --${name} ${spec.value ?? 'VALUE'}.${remedy}`)
   }
   const before = options[name]
   if (spec.type === 'list') options[name] = [...(Array.isArray(before) ? before : []), value]

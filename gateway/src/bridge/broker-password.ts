@@ -1,14 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  HostError,
-  errorText,
-  setAside,
-  systemCode,
-  systemRandom,
-  writeFileDurably,
-} from '@fieldwhisper/host'
+import { HostError, errorText, setAside, systemCode, randomText, writeFileDurably } from '@fieldwhisper/host'
 import type { Reporter } from '@fieldwhisper/host'
 import { MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, PASSWORD_BYTES } from './constants.js'
 
@@ -35,7 +28,7 @@ export function embeddedPassword(stateDir: string, reporter: Reporter): string {
     const text = 'The password file of the MQTT broker holds no usable password; a new one was made.'
     reporter.event('warn', 'FW_BROKER_PASSWORD_REPLACED', text, { file: path, kept })
   }
-  const password = Buffer.from(systemRandom(PASSWORD_BYTES)).toString('base64url')
+  const password = randomText(PASSWORD_BYTES)
   writeFileDurably(path, `${password}\n`)
   return password
 }

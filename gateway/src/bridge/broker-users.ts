@@ -1,6 +1,6 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 import { join } from 'node:path'
-import { readJsonFile, writeJsonFile, type Reporter } from '@fieldwhisper/host'
+import { randomText, readJsonFile, writeJsonFile, type Reporter } from '@fieldwhisper/host'
 import { z } from 'zod'
 import { GatewayError } from '../errors.js'
 import {
@@ -112,7 +112,7 @@ export function mayWrite({ write }: BrokerUser, topic: string): boolean {
 
 /** 32 characters that can be typed. */
 export function newPassword(): string {
-  return randomBytes(PASSWORD_BYTES).toString('base64url')
+  return randomText(PASSWORD_BYTES)
 }
 
 export async function hashPassword(password: string): Promise<string> {

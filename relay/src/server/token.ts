@@ -1,9 +1,10 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   errorText,
   HostError,
+  randomText,
   setAside,
   systemCode,
   writeFileDurably,
@@ -33,7 +34,7 @@ export function accessToken(stateDir: string, reporter: Reporter, configured?: s
       'The file with the access token of this relay was damaged, and a new one was made: give it to the gateway with `relays --add`.'
     reporter.event('error', 'FW_RELAY_TOKEN_REPLACED', text, { file: path, kept })
   }
-  const token = randomBytes(TOKEN_BYTES).toString('base64url')
+  const token = randomText(TOKEN_BYTES)
   writeFileDurably(path, `${token}\n`)
   return token
 }

@@ -37,7 +37,11 @@ void t.test('an empty configuration works: the LAN, no relay, the embedded broke
 })
 
 /** What is published where nothing is said of it. */
-const AS_EVER = { payload: 'json', expire: [] } as const
+const AS_EVER = {
+  payload: 'json',
+  expire: [],
+  replay: { rate: 2_000, order: 'live_first' },
+} as const
 
 void t.test('one broker is configured, the embedded one or one of your own', (t) => {
   t.same(parse('mqtt: { embedded: { port: 2883 } }').mqtt, {

@@ -92,6 +92,10 @@ for (const [args, message] of [
   [['run', '-x'], 'There is no option "-x".'],
   [['run', '--state'], 'The option --state needs a value: --state DIR.'],
   [['run', '--state', '--json'], 'The option --state needs a value: --state DIR.'],
+  [
+    ['run', '--state', '-a'],
+    'The option --state needs a value: --state DIR. A value that begins with - is written --state=DIR.',
+  ],
   [['run', '--state', 'a', '--state', 'b'], 'The option --state is given twice.'],
   [['run', '--json=yes'], 'The option --json takes no value.'],
   [['run', 'extra'], 'The argument "extra" is one too many.'],

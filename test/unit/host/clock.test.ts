@@ -1,5 +1,5 @@
 import t from 'tap'
-import { systemClock, systemRandom } from '@fieldwhisper/host'
+import { randomText, systemClock, systemRandom } from '@fieldwhisper/host'
 import { listen, until } from './support.js'
 
 const NOW = Date.UTC(2026, 10, 23)
@@ -51,5 +51,15 @@ void t.test('random bytes have the asked length and differ', (t) => {
   t.equal(systemRandom(0).length, 0)
   t.equal(systemRandom(32).length, 32)
   t.notSame(systemRandom(32), systemRandom(32))
+  t.end()
+})
+
+void t.test('a random text never begins like an option', (t) => {
+  const drawn = [Uint8Array.of(0xf8, 1, 2), Uint8Array.of(0xfb, 1, 2), Uint8Array.of(1, 2, 3)]
+  t.equal(
+    randomText(3, () => drawn.shift()!),
+    'AQID',
+  )
+  t.equal(randomText(24).length, 32)
   t.end()
 })
