@@ -126,7 +126,7 @@ export const MAX_RETAINED_NAMES = 200_000
 /** Reconnecting: full jitter between the first two, doubling from BASE to CAP, for ever. */
 export const RECONNECT_FLOOR_MS = 100
 export const RECONNECT_BASE_MS = 500
-export const RECONNECT_CAP_MS = 30_000
+export const RECONNECT_CAP_MS = 10_000
 /** A connection that lived this long starts the doubling anew; one that dies sooner does not. */
 export const CONNECTION_PROVEN_MS = 10_000
 /** From the dial to CONNACK. */

@@ -43,7 +43,7 @@ export interface MqttOutputOptions {
   readonly monoMs: () => number
   /** 0 to below 1. */
   readonly random?: () => number
-  /** Longest time between two dials, 30 s by default. */
+  /** Longest time between two dials, 10 s by default. */
   readonly reconnectCapMs?: number
 }
 

@@ -20,11 +20,11 @@ const skip =
     : missingProtoc()
 
 /** A minute by FIELDWHISPER_BROKER_OUTAGE_S=60. */
-const OUTAGE_S = Number(process.env['FIELDWHISPER_BROKER_OUTAGE_S'] ?? '20')
+const OUTAGE_S = Number(process.env['FIELDWHISPER_BROKER_OUTAGE_S'] ?? '12')
 const NAMES = ['flow', 'level', 'load', 'temp']
 const RATE = 250
-/** Readings of each name: some before, during and after the outage. */
-const COUNT = RATE * (OUTAGE_S + 25)
+/** Readings of each name: some before, during and after the outage, which is over when the gateway has dialled again, within 10 s. */
+const COUNT = RATE * (OUTAGE_S + 30)
 const LAN = { interfaces: ['lo'], loopback: true, listen: '127.0.0.1:0', beacon_port: 24_999 }
 
 interface Told {

@@ -9,6 +9,9 @@ import { createNet, noNetworks } from '../support/net.js'
 import { here } from '../support/process.js'
 import { Agent, counterSource, Gateway, missingCounts, readSeen, type AgentState } from '../support/site.js'
 
+// Each waits most of its time, on disks and networks of its own.
+t.jobs = 3
+
 /** Takes every byte that is left. */
 function fill(path: string): void {
   const file = openSync(path, 'w')
