@@ -3,11 +3,11 @@
  * debug panel and on a page. Everything stays on loopback and in ./.fieldwhisper.
  */
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { asError } from '@fieldwhisper/host'
 import { NodeRed } from './node-red/node-red.js'
 import { eventually } from './programs/ask.js'
 import { endingSignal, untilAborted } from './programs/ending.js'
+import { siteCommand } from './programs/site-command.js'
 import type { MqttAccess } from './start/model.js'
 import { displayPath } from './start/paths.js'
 import { tellLine } from './start/plain.js'
@@ -76,13 +76,4 @@ No login is asked for: only this machine reaches them. Ctrl-C ends everything.
 `)
 }
 
-try {
-  const { values } = parseArgs({
-    options: { state: { type: 'string', default: '.fieldwhisper' }, help: { type: 'boolean', short: 'h' } },
-  })
-  if (values.help) process.stdout.write(HELP)
-  else process.exitCode = await main(values.state)
-} catch (error) {
-  process.stderr.write(`${asError(error).message}\n\n${HELP}`)
-  process.exitCode = 2
-}
+await siteCommand(HELP, main)

@@ -3,9 +3,9 @@
  * ./.fieldwhisper, which the next start continues.
  */
 import { resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { asError } from '@fieldwhisper/host'
 import { endingSignal, untilAborted } from './programs/ending.js'
+import { siteCommand } from './programs/site-command.js'
 import { showLines, tellLine } from './start/plain.js'
 import { showPicture } from './start/picture.js'
 import { displayPath } from './start/paths.js'
@@ -48,13 +48,4 @@ async function main(state: string): Promise<number> {
   return 0
 }
 
-try {
-  const { values } = parseArgs({
-    options: { state: { type: 'string', default: '.fieldwhisper' }, help: { type: 'boolean', short: 'h' } },
-  })
-  if (values.help) process.stdout.write(HELP)
-  else process.exitCode = await main(values.state)
-} catch (error) {
-  process.stderr.write(`${asError(error).message}\n\n${HELP}`)
-  process.exitCode = 2
-}
+await siteCommand(HELP, main)

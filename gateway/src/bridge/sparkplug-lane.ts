@@ -160,7 +160,7 @@ export class SparkplugLane {
 
   #up(): void {
     this.#round += 1
-    this.#waitedThrough = newestSequence(this.#options.store)
+    this.#waitedThrough = this.#newest()
     this.#handle({ kind: 'connected' })
     this.#pump()
   }
@@ -196,11 +196,25 @@ export class SparkplugLane {
     try {
       return this.#reader.next()
     } catch (cause) {
-      const text = `The outbox cannot be read: ${errorText(cause)}`
-      this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
+      this.#unreadable(cause)
       this.#pumpLater(PUBLISH_RETRY_MS)
       return undefined
     }
+  }
+
+  /** Where the store does not tell, nothing waited longer than before. */
+  #newest(): number {
+    try {
+      return newestSequence(this.#options.store)
+    } catch (cause) {
+      this.#unreadable(cause)
+      return this.#waitedThrough
+    }
+  }
+
+  #unreadable(cause: unknown): void {
+    const text = `The outbox cannot be read: ${errorText(cause)}`
+    this.#options.reporter.event('error', 'FW_OUTBOX_UNREADABLE', text)
   }
 
   /** What cannot be read is set aside by the lane of the MQTT topics. */

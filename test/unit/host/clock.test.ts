@@ -61,5 +61,6 @@ void t.test('a random text never begins like an option', (t) => {
     'AQID',
   )
   t.equal(randomText(24).length, 32)
+  t.throws(() => randomText(3, () => Uint8Array.of(0xf8, 1, 2)), { message: /randomness/ })
   t.end()
 })
