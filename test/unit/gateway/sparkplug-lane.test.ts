@@ -196,6 +196,28 @@ void t.test(
   },
 )
 
+void t.test(
+  'a store that cannot be read when a connection begins is reported, and asked again',
+  async (t) => {
+    const at = await broker(t)
+    const inner = bridgeStore()
+    let broken = true
+    const store: Store = {
+      ...inner,
+      range(table, options) {
+        if (broken && table === 'outbox' && at.cleans.length > 0) throw new Error('input/output error')
+        return inner.range(table, options)
+      },
+    }
+    const { lane: made, marks, reporter } = lane(t, store, at.port)
+    await made.start()
+    await eventually('the report', () => reporter.codes().includes('FW_OUTBOX_UNREADABLE'))
+    broken = false
+    await commit(store, 1, 5, made)
+    await eventually('the mark', () => marks.through('sparkplug') === 5)
+  },
+)
+
 void t.test('a restart goes on behind the mark, and with the next bdSeq', async (t) => {
   const at = await broker(t)
   const store = bridgeStore()
